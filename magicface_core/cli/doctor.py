@@ -1,0 +1,114 @@
+"""`magicface doctor`: what this installation has, and what it lacks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from importlib import import_module, metadata
+from typing import Any
+
+from .. import __version__
+from .embedded import AssetState, embedded_assets
+from .messages import RELEASED_WEIGHTS
+from .options import available_devices
+
+REQUIRED = ("torch", "diffusers", "numpy", "Pillow", "safetensors", "tqdm")
+MODULES = {"Pillow": "PIL"}
+OPTIONAL = {"numba": "faster synthetic faces", "accelerate": "training"}
+
+FULL_QUALITY = (
+    f"1. download the folders denoising_unet and ID_enc of {RELEASED_WEIGHTS} into one folder",
+    "2. that release lacks an autoencoder and the prompt's embedding: put both into the same "
+    "folder, from any Stable Diffusion 1.5 checkpoint (vae/, prompt_embeds.safetensors)",
+    "3. magicface edit PHOTO --au AU12=4 -o OUT.png --model THAT_FOLDER",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collect and print; exit code 2 where a required or embedded part is missing or damaged."""
+    report = collect()
+    print(json.dumps(report, indent=2) if args.json else as_text(report))
+    return 2 if report["faults"] else 0
+
+
+def collect() -> dict[str, Any]:
+    """Everything the command reports, as JSON types."""
+    packages = {name: _version(name) for name in REQUIRED}
+    assets = embedded_assets()
+    faults = [fault for name in REQUIRED if (fault := _package_fault(name, packages[name]))]
+    faults += [_asset_fault(asset) for asset in assets if asset.state in ("missing", "changed")]
+    return {
+        "magicface": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "optional": {name: _version(name) for name in OPTIONAL},
+        **_devices(),
+        "embedded": [asset.as_dict() for asset in assets],
+        "full_quality_weights": list(FULL_QUALITY),
+        "faults": faults,
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report for people."""
+    lines = [
+        f"magicface {report['magicface']}, Python {report['python']}, {report['platform']}",
+        "device    " + ", ".join(_device_lines(report)),
+        "packages  " + ", ".join(f"{k} {v or 'MISSING'}" for k, v in report["packages"].items()),
+    ]
+    for name, version in report["optional"].items():
+        state = version or f"not installed ({OPTIONAL[name]}): pip install {name}"
+        lines.append(f"optional  {name} {state}")
+    lines += ["embedded"]
+    for asset in report["embedded"]:
+        size = f"{asset['bytes'] / 1e6:8.2f} MB"
+        lines.append(f"  {size}  sha256 {asset['state']:<8} {asset['file']}")
+    lines += ["not embedded: the full-quality weights (7 GB)"]
+    lines += [f"  {line}" for line in report["full_quality_weights"]]
+    return "\n".join([*lines, *(f"FAULT: {fault}" for fault in report["faults"])])
+
+
+def _device_lines(report: dict[str, Any]) -> list[str]:
+    threads = f"{report['threads']} torch threads on {report['cores']} cores"
+    return [*report["devices"], threads]
+
+
+def _devices() -> dict[str, Any]:
+    if _version("torch") is None:
+        return {"devices": [], "threads": 0, "cores": os.cpu_count()}
+    import torch
+
+    return {
+        "devices": list(available_devices()),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _package_fault(name: str, version: str | None) -> str | None:
+    if version is None:
+        return f"{name} is not installed: pip install {name}"
+    try:
+        import_module(MODULES.get(name, name))
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"{name} {version} is installed but cannot be imported: {error}"
+    return None
+
+
+def _asset_fault(asset: AssetState) -> str:
+    return f"embedded file {asset.file} is {asset.state}: reinstall the package"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,75 @@
+"""`magicface estimate`: the twelve action units of a face, as a table or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..aus import ACTION_UNITS
+from . import options
+
+if TYPE_CHECKING:
+    from ..perception import AUEstimate
+
+FORMAT, VERSION = "magicface-estimate", 1
+BAR_WIDTH = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """PHOTO, --face and --json."""
+    options.add_face(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find the face, estimate, print."""
+    from ..images import load_image
+    from ..perception import Perception
+    from ..preparation import find_face, single_picture
+
+    source = single_picture(load_image(args.photo))
+    perception = Perception.load()
+    face, count = find_face(perception, source, args.face)
+    estimate = perception.estimate_aus(face, source)
+    if args.json:
+        print(json.dumps(_as_json(args, count, estimate), indent=2))
+    else:
+        print(f"{args.photo}: face {args.face} of {count}, estimated by {estimate.backend}")
+        print(_as_table(estimate))
+    return 0
+
+
+def _as_json(args: argparse.Namespace, count: int, estimate: AUEstimate) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "photo": args.photo,
+        "face": args.face,
+        "faces": count,
+        "backend": estimate.backend,
+        "aus": [
+            {
+                "au": unit.code,
+                "name": unit.name,
+                "intensity": round(intensity, 3),
+                "confidence": round(confidence, 3),
+            }
+            for unit, intensity, confidence in _rows(estimate)
+        ],
+    }
+
+
+def _as_table(estimate: AUEstimate) -> str:
+    lines = [f"{'AU':<5}{'name':<22}{'plain words':<26}{'0-5':>4}  {'':<{BAR_WIDTH}}  confidence"]
+    for unit, intensity, confidence in _rows(estimate):
+        bar = "#" * round(intensity / 5 * BAR_WIDTH)
+        lines.append(
+            f"{unit.code:<5}{unit.name:<22}{unit.plain:<26}{intensity:>4.1f}  "
+            f"{bar:<{BAR_WIDTH}}  {confidence:.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _rows(estimate: AUEstimate) -> zip[Any]:
+    return zip(ACTION_UNITS, estimate.intensities.values, estimate.confidence, strict=True)

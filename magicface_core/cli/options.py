@@ -1,0 +1,127 @@
+"""Options that several commands share, and the model they describe."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ..aus import AUDelta
+from ..errors import MagicFaceError
+
+if TYPE_CHECKING:
+    from ..pipeline import MagicFace, Settings
+
+DTYPES = ("float32", "float16", "bfloat16")
+REGIONS = ("face", "person")
+BATCH_SIZE = 8
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """--model, --device and --dtype."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        default="mini",
+        metavar="NAME|FOLDER",
+        help='checkpoint folder, or "mini", the embedded one (default)',
+    )
+    group.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
+    group.add_argument("--dtype", choices=DTYPES, help="default: what suits the device")
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """--seed, --steps, --guidance and --scheduler."""
+    group = parser.add_argument_group("sampling")
+    group.add_argument(
+        "--seed", type=at_least(0), default=0, help="of the starting noise (default: 0)"
+    )
+    group.add_argument("--steps", type=at_least(1), help="default: the checkpoint's")
+    group.add_argument(
+        "--guidance", type=not_negative, help="AU guidance alpha (default: the checkpoint's)"
+    )
+    group.add_argument("--scheduler", help="sampler by name (default: the checkpoint's)")
+
+
+def add_face(parser: argparse.ArgumentParser) -> None:
+    """The photograph and --face."""
+    parser.add_argument("photo", metavar="PHOTO", help="picture file")
+    parser.add_argument(
+        "--face",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="which face, 0 is the largest (default)",
+    )
+
+
+def add_region(parser: argparse.ArgumentParser, default: str | None, text: str) -> None:
+    """--region."""
+    parser.add_argument("--region", choices=REGIONS, default=default, help=text)
+
+
+def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """-o, required where there is no default."""
+    text = "picture to write" + (f" (default: {default})" if default else "")
+    parser.add_argument(
+        "-o", "--output", required=default is None, default=default, metavar="OUT.png", help=text
+    )
+
+
+def load_model(args: argparse.Namespace) -> MagicFace:
+    """The checkpoint that --model, --device and --dtype describe."""
+    from ..pipeline import MagicFace
+
+    _require_device(args.device)
+    return MagicFace.load(args.model, device=args.device, dtype=args.dtype)
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """--seed, --steps, --guidance and --scheduler."""
+    from ..pipeline import Settings
+
+    return Settings(args.seed, args.steps, args.guidance, args.scheduler)
+
+
+def total_steps(model: MagicFace, settings: Settings, deltas: Iterable[AUDelta]) -> int:
+    """How often the sampler will call back for these deltas."""
+    steps = model.checkpoint.info.steps if settings.steps is None else settings.steps
+    moving = sum(not delta.is_zero for delta in deltas)
+    return int(steps * -(-moving // BATCH_SIZE))
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """An argparse type: whole numbers from `minimum` up."""
+
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is below {minimum}")
+        return number
+
+    return whole_number
+
+
+def not_negative(text: str) -> float:
+    """An argparse type: finite numbers from 0 up."""
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number from 0 up")
+    return number
+
+
+def _require_device(name: str | None) -> None:
+    """Raise MagicFaceError for a device that does not exist here."""
+    available = available_devices()
+    if name is not None and name.partition(":")[0] not in available:
+        raise MagicFaceError(
+            f'Device "{name}" is not available here; choose one of {", ".join(available)}.'
+        )
+
+
+def available_devices() -> tuple[str, ...]:
+    """Kinds of devices on this machine that torch can use, the fastest first."""
+    import torch
+
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return (*(name for name, there in found.items() if there), "cpu")

@@ -1,0 +1,46 @@
+"""`magicface pose`: the background + pose picture of a face, in the published framing."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import options
+
+SIZE_LIMITS = (64, 2048)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """PHOTO, --face, -o, --region and --size."""
+    options.add_face(parser)
+    options.add_output(parser)
+    options.add_region(parser, "face", "what is blacked out (default: face)")
+    parser.add_argument(
+        "--size", type=_side, default=512, help="side of the picture in pixels (default: 512)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare the crop, resize, save."""
+    from PIL import Image
+
+    from ..images import check_image_path, load_image, save_image, to_uint8
+    from ..perception import Perception
+    from ..preparation import Framing, prepare
+
+    check_image_path(args.output)
+    photo = load_image(args.photo)
+    prepared = prepare(photo, Perception.load(), Framing(region=args.region), args.face)
+    picture = Image.fromarray(to_uint8(prepared.background.picture))
+    if args.size != picture.width:
+        picture = picture.resize((args.size, args.size), Image.Resampling.LANCZOS)
+    save_image(picture, args.output)
+    print(f"wrote {args.output}: {args.size} x {args.size}, region {args.region}")
+    return 0
+
+
+def _side(text: str) -> int:
+    low, high = SIZE_LIMITS
+    side = int(text)
+    if not low <= side <= high:
+        raise argparse.ArgumentTypeError(f"{text} is outside {low}..{high}")
+    return side

@@ -1,0 +1,137 @@
+"""What an evaluation asks of an editor, and the editor that a checkpoint is.
+
+Anything with `Editor`'s members can be measured: an ablation, another method, or a stand-in
+that copies its input.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from ..preparation import Framing
+
+if TYPE_CHECKING:
+    from ..network import Checkpoint
+    from ..perception import Face
+
+
+@dataclass(frozen=True)
+class EditSource:
+    """One source picture, ready for any number of edits.
+
+    ``picture`` ``[1,3,R,R]`` and its background + pose picture ``background`` ``[1,3,R,R]``, both
+    0..1; ``mask`` ``[1,1,R,R]`` is what an edit may change (0 outside). ``face`` is the detected
+    face in coordinates of the 512 crop, None where none was found and exact labels stood in.
+    """
+
+    seed: int
+    picture: torch.Tensor
+    background: torch.Tensor
+    mask: torch.Tensor
+    face: Face | None
+
+
+class Editor(Protocol):
+    """An expression editor of square crops."""
+
+    @property
+    def framing(self) -> Framing:
+        """What it is shown: the resolution R of its crops, and the region it repaints."""
+
+    def edit(self, source: EditSource, deltas: torch.Tensor) -> torch.Tensor:
+        """Edited crops ``[B,3,R,R]`` 0..1, before pasting, for AU deltas ``[B,12]``.
+
+        The same source and delta give the same crop, up to rounding, whatever else is in the batch.
+        """
+
+    def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The best that the editor's own coding of ``[B,3,R,R]`` allows: its round trip."""
+
+    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
+        """The reference ``[1,3,R,R]`` of `geometry.paste_back`, None to paste without it."""
+
+
+class CheckpointEditor:
+    """A MagicFace checkpoint as an `Editor`; settings left out are the checkpoint's own.
+
+    Raises:
+        MagicFaceError: the scheduler is unknown.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        scheduler: str | None = None,
+        seed: int = 0,
+        batch: int = 16,
+    ) -> None:
+        from ..sampling import make_scheduler
+
+        info = checkpoint.info
+        self.checkpoint = checkpoint
+        self.steps = info.steps if steps is None else steps
+        self.guidance = info.guidance if guidance is None else guidance
+        self.scheduler = info.scheduler if scheduler is None else scheduler
+        make_scheduler(self.scheduler, checkpoint.scheduler_config)  # an unknown name fails now
+        self.seed = seed
+        self.batch = batch
+
+    @property
+    def framing(self) -> Framing:
+        return Framing.of(self.checkpoint.info)
+
+    def edit(self, source: EditSource, deltas: torch.Tensor) -> torch.Tensor:
+        """Identity features and background latents are computed once for all deltas."""
+        from ..sampling import decode, encode_background, encode_identity, sample
+
+        identity = encode_identity(self.checkpoint, source.picture)
+        background = encode_background(self.checkpoint, source.background)
+        pictures = []
+        for rows in deltas.split(self.batch):
+            latents = sample(
+                self.checkpoint,
+                identity,
+                background,
+                rows,
+                steps=self.steps,
+                guidance=self.guidance,
+                scheduler=self.scheduler,
+                noise=self._noise(source.seed, rows, background.shape[2:]),
+            )
+            pictures.append(decode(self.checkpoint, latents).float().cpu())
+        return torch.cat(pictures)
+
+    def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
+        from ..sampling import reconstruct
+
+        rows = [reconstruct(self.checkpoint, part) for part in pictures.split(self.batch)]
+        return torch.cat(rows).float().cpu()
+
+    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
+        """The model's rendering of the unedited crop, if the checkpoint keeps detail."""
+        return self.reconstruct(source.picture) if self.checkpoint.info.keep_detail else None
+
+    def _noise(self, seed: int, deltas: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+        shape = (self.checkpoint.latent_channels, *size)
+        rows = []
+        for delta in deltas.tolist():
+            generator = torch.Generator().manual_seed(noise_seed(self.seed, seed, delta))
+            rows.append(torch.randn(shape, generator=generator))
+        return torch.stack(rows)
+
+
+def noise_seed(run_seed: int, identity_seed: int, delta: Sequence[float]) -> int:
+    """Seed of one job's starting noise (0..2**63-1), from run, identity and the delta's values.
+
+    It depends on nothing else, so a protocol can gain jobs without changing the results of others.
+    """
+    text = f"{run_seed}:{identity_seed}:" + ",".join(f"{value:.4f}" for value in delta)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

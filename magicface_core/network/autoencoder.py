@@ -1,0 +1,127 @@
+"""Autoencoders: Stable Diffusion's ``AutoencoderKL`` for released checkpoints, a patch autoencoder for small ones."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import AutoencoderKL
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around SiLU, added to the input; the second starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.second(F.silu(self.first(F.silu(x))))
+        return out
+
+
+class PatchAutoencoder(ModelMixin, ConfigMixin):
+    """Non-overlapping patches to latents by one linear map, back by its inverse plus a convolutional refinement.
+
+    Encoding is a 1x1 convolution over unshuffled pixels, which starts as the principal components of image
+    patches (see ``fit_patches``), so that latents keep their place and the round trip is good from the start;
+    the decoder learns what the dropped components usually are and removes patch borders.
+
+    Pictures are [B,3,H,W] in -1..1 with H and W multiples of ``patch_size``; latents [B,latent_channels,H/p,W/p].
+    Same interface as ``AutoencoderKL``, with a posterior of zero variance.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        patch_size: int = 8,
+        latent_channels: int = 64,
+        width: int = 128,
+        blocks: int = 2,
+        pixel_width: int = 16,
+        scaling_factor: float = 1.0,
+    ) -> None:
+        super().__init__()
+        pixels = 3 * patch_size**2
+        self.to_latents = nn.Conv2d(pixels, latent_channels, 1)
+        self.to_pixels = nn.Conv2d(latent_channels, pixels, 1)
+        self.refine = nn.Sequential(
+            nn.Conv2d(latent_channels, width, 3, padding=1),
+            *[ResidualBlock(width) for _ in range(blocks)],
+            nn.Conv2d(width, pixels, 3, padding=1),
+        )
+        self.deblock = nn.Sequential(
+            nn.Conv2d(3, pixel_width, 3, padding=1), nn.SiLU(), nn.Conv2d(pixel_width, 3, 3, padding=1)
+        )
+        for last in (self.refine[-1], self.deblock[-1]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def encode(self, x: Tensor) -> AutoencoderKLOutput:
+        """Latents of ``x`` as a posterior of zero variance, so that ``.latent_dist.mode()`` is the encoding."""
+        mean = self.to_latents(F.pixel_unshuffle(x, self.config.patch_size))
+        return AutoencoderKLOutput(
+            latent_dist=DiagonalGaussianDistribution(
+                torch.cat([mean, torch.full_like(mean, -30.0)], dim=1), deterministic=True
+            )
+        )
+
+    def decode(self, z: Tensor) -> DecoderOutput:
+        """Picture of latents ``z``."""
+        patches = self.to_pixels(z) + self.refine(z)
+        picture = F.pixel_shuffle(patches, self.config.patch_size)
+        return DecoderOutput(sample=picture + self.deblock(picture))
+
+    @torch.no_grad()
+    def fit_patches(self, pictures: Tensor, flatten: float = 0.5) -> None:
+        """Set both linear maps from the principal components of patches of ``pictures`` [B,3,H,W] in -1..1.
+
+        Component i is divided by its standard deviation to the power ``flatten``: 0 keeps the pixels' metric, 1
+        whitens; 0.5 keeps coarse components heavier without drowning the fine ones. The latents' overall
+        standard deviation becomes 1.
+        """
+        patches = F.pixel_unshuffle(pictures, self.config.patch_size).permute(0, 2, 3, 1).flatten(0, 2)
+        mean = patches.mean(0)
+        centred = (patches - mean).double()
+        variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
+        count = self.config.latent_channels
+        deviations = variances.flip(0)[:count].clamp_min(1e-10).sqrt()
+        basis = directions.flip(1)[:, :count]
+        scale = deviations.pow(flatten)
+        scale = scale * (deviations / scale).square().mean().sqrt()
+        encode = (basis / scale).T.float()
+        self.to_latents.weight.copy_(encode[:, :, None, None])
+        self.to_latents.bias.copy_(-(encode @ mean))
+        self.to_pixels.weight.copy_((basis * scale).float()[:, :, None, None])
+        self.to_pixels.bias.copy_(mean)
+
+
+Autoencoder = AutoencoderKL | PatchAutoencoder
+
+
+def encode_mode(vae: Autoencoder, picture: Tensor) -> Tensor:
+    """Posterior mode of a picture [B,3,H,W] in 0..1, without the scaling factor (released convention)."""
+    parameter = next(vae.parameters())
+    mode: Tensor = vae.encode(picture.to(parameter) * 2 - 1).latent_dist.mode()
+    return mode
+
+
+def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
+    """Picture [B,3,H,W] in 0..1 of latents in the sampler's (scaled) space."""
+    parameter = next(vae.parameters())
+    sample: Tensor = vae.decode(latents.to(parameter) / vae.config.scaling_factor).sample
+    return (sample.float() / 2 + 0.5).clamp(0, 1)
+
+
+def reduction_factor(vae: Autoencoder) -> int:
+    """Pixels per latent along one side."""
+    if isinstance(vae, PatchAutoencoder):
+        return int(vae.config.patch_size)
+    return int(2 ** (len(vae.config.block_out_channels) - 1))

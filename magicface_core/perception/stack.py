@@ -1,0 +1,152 @@
+"""The embedded perception: everything a picture must be asked, from weights inside the package."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import ImageError
+from .action_units import EmbeddedAUEstimator
+from .blendshapes import BlendshapeNetwork
+from .detector import BlazeFaceDetector
+from .faces import AUEstimate, AUEstimator, Face, FaceDetector, FaceParser, LandmarkEstimator
+from .graph import Graph, load_graphs, one_thread
+from .identity import IdentityNetwork, identity_distance
+from .mesh import FaceMesh
+from .segmentation import MaskParser
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+LEAST_PRESENCE = 0.5  # what the mesh network calls a face with less belief is dropped
+SURE = 0.82  # presence times score of one face that settles which way up the picture is
+DUPLICATE_DISTANCE = 0.3  # of the mesh width
+
+
+class Perception:
+    """Faces, masks, action units and identity of a picture.
+
+    Pictures are [1,3,H,W] float 0..1; results are in their pixels. Weights load on first use.
+    Each part can be replaced by another backend of the same protocol before use.
+
+    Attributes:
+        device: where the networks run.
+        detector, landmarks, parser, au_estimator: the parts.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(cls, device: torch.device | str = "cpu") -> Perception:
+        """The embedded networks on a device. Nothing is read until it is needed."""
+        return cls(device)
+
+    @cached_property
+    def _graphs(self) -> dict[str, Graph]:
+        graphs = load_graphs(ASSETS / "perception.safetensors")
+        return {name: graph.to(self.device) for name, graph in graphs.items()}
+
+    @cached_property
+    def detector(self) -> FaceDetector:
+        return BlazeFaceDetector(self._graphs["face_detector"])
+
+    @cached_property
+    def landmarks(self) -> LandmarkEstimator:
+        return FaceMesh(self._graphs["face_landmarks"])
+
+    @cached_property
+    def parser(self) -> FaceParser:
+        return MaskParser(self._graphs["selfie"])
+
+    @cached_property
+    def au_estimator(self) -> AUEstimator:
+        return EmbeddedAUEstimator(self._blendshapes)
+
+    @cached_property
+    def _blendshapes(self) -> BlendshapeNetwork:
+        return BlendshapeNetwork(self._graphs["face_blendshapes"], self.device)
+
+    @cached_property
+    def _identity(self) -> IdentityNetwork:
+        return IdentityNetwork.load(ASSETS / "identity.safetensors", self.device)
+
+    def faces(self, image: torch.Tensor, limit: int | None = None) -> list[Face]:
+        """Faces of a picture, largest first.
+
+        Several, small (about 4 % of the long side) and tilted faces are found; a picture that shows
+        no sure face upright is also searched lying on either side and upside down. Faces of any
+        size are returned; whether one is large enough to edit is the caller's to decide.
+
+        Args:
+            image: [1,3,H,W] float 0..1.
+            limit: return at most so many.
+
+        Raises:
+            ImageError: the picture has another shape.
+        """
+        image = self._checked(image)
+        found: list[Face] = []
+        with one_thread():
+            for turn in (0.0, math.pi, math.pi / 2, -math.pi / 2):
+                faces = self._faces_turned(image, turn)
+                if _belief(faces) > _belief(found):
+                    found = faces
+                if _belief(found) > SURE:
+                    break
+        return sorted(found, key=lambda face: -face.width)[:limit]
+
+    def _faces_turned(self, image: torch.Tensor, turn: float) -> list[Face]:
+        found: list[Face] = []
+        for hit in self.detector.detect(image, turn):
+            mesh, presence = self.landmarks.estimate(image, hit)
+            face = Face(hit.score, hit.box, hit.keypoints, mesh, presence)
+            if presence > LEAST_PRESENCE and not any(_same(face, other) for other in found):
+                found.append(face)
+        return found
+
+    def blendshapes(self, face: Face) -> dict[str, float]:
+        """52 coefficients 0..1 by their ARKit names (and `_neutral`)."""
+        with one_thread():
+            return self._blendshapes.estimate(face)
+
+    def estimate_aus(self, face: Face, image: torch.Tensor | None = None) -> AUEstimate:
+        """Intensities and confidences of the 12 AUs; other backends may need the picture."""
+        with one_thread():
+            return self.au_estimator.estimate(face, image)
+
+    def person_mask(self, image: torch.Tensor) -> torch.Tensor:
+        """How surely each pixel belongs to a person: [1,1,H,W] float 0..1."""
+        with one_thread():
+            return self.parser.person_mask(self._checked(image))
+
+    def face_mask(self, image: torch.Tensor, face: Face) -> torch.Tensor:
+        """The face without hair, ears and neck: [1,1,H,W] float, 0 or 1."""
+        with one_thread():
+            return self.parser.face_mask(self._checked(image), face)
+
+    def embed(self, image: torch.Tensor, face: Face) -> np.ndarray:
+        """Identity embedding [128] float32 of one face."""
+        with one_thread():
+            return self._identity.embed(self._checked(image), face)
+
+    def identity_distance(self, first: np.ndarray, second: np.ndarray) -> float:
+        """Euclidean distance of two embeddings: 0 the same picture, above 0.6 other people."""
+        return identity_distance(first, second)
+
+    def _checked(self, image: torch.Tensor) -> torch.Tensor:
+        if image.dim() != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
+            raise ImageError(f"Perception looks at one picture [1,3,H,W], not {list(image.shape)}.")
+        return image.to(self.device, torch.float32)
+
+
+def _belief(faces: list[Face]) -> float:
+    return max((face.presence * face.score for face in faces), default=0.0)
+
+
+def _same(first: Face, second: Face) -> bool:
+    """Whether two meshes lie on one face."""
+    apart = np.linalg.norm(first.points5 - second.points5, axis=1).mean()
+    return bool(apart < DUPLICATE_DISTANCE * max(first.width, second.width))

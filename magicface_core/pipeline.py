@@ -1,0 +1,278 @@
+"""MagicFace from a picture to the edited picture: crop, parse, encode, sample, decode, paste back.
+
+Differs from the published inference script in what surrounds the model, not in the model: the crop
+never has black borders, the largest face is the largest by area, the result is pasted back into
+the source, and an all-zero delta returns the source instead of a reconstruction of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .aus import AUDelta
+from .background import Region
+from .errors import CheckpointError
+from .images import ImageInput
+from .preparation import Framing, Prepared, prepare, reduce_to, single_picture
+from .results import EditResult, pasted, unchanged
+
+if TYPE_CHECKING:
+    from .network import Checkpoint
+    from .perception import Perception
+    from .sampling import Callback, Identity
+
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample; None stands for the checkpoint's own. guidance is the paper's alpha."""
+
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    scheduler: str | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the networks computed once for a prepared face and every edit of it reuses.
+
+    identity           reference keys and values of the ID encoder
+    background_latents [1,C,h,w]
+    reference          [1,3,R,R] the autoencoder's round trip of the unedited crop, or None
+    """
+
+    identity: Identity
+    background_latents: Tensor
+    reference: Tensor | None
+
+
+class MagicFace:
+    """A checkpoint and the perception that prepares pictures for it."""
+
+    def __init__(self, checkpoint: Checkpoint, perception: Perception | None = None) -> None:
+        self.checkpoint = checkpoint
+        self._perception = perception
+
+    @classmethod
+    def load(
+        cls,
+        folder_or_name: str | Path = "mini",
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        prompt_embeds: Tensor | None = None,
+    ) -> MagicFace:
+        """Load a checkpoint folder, or the embedded "mini".
+
+        prompt_embeds [1,77,D] replaces the folder's own. Raises CheckpointError.
+        """
+        from .network import load_checkpoint
+
+        return cls(load_checkpoint(folder_or_name, device, _dtype(dtype), prompt_embeds))
+
+    @property
+    def perception(self) -> Perception:
+        """Faces, masks and action units; loaded on first use."""
+        if self._perception is None:
+            from .perception import Perception
+
+            self._perception = Perception.load()
+        return self._perception
+
+    def prepare(
+        self, image: ImageInput, face: int = 0, region: Region | None = None
+    ) -> Prepared:
+        """Crop and parse face number `face` (largest first); reusable for many edits.
+
+        region overrides which pixels the checkpoint asks to blacken ("face" or "person").
+        Raises ImageError, NoFaceError or FaceTooSmallError.
+        """
+        framing = Framing.of(self.checkpoint.info, region)
+        return prepare(image, self.perception, framing, face)
+
+    def encode_identity(self, image: ImageInput) -> Identity:
+        """Reference features of a face crop: PIL, HxWx3 uint8 or float [B,H,W,3] in 0..1.
+
+        The picture is taken as it is, without looking for a face; one larger than the
+        checkpoint's resolution is reduced to it.
+        """
+        from .sampling import encode_identity
+
+        crop = single_picture(image)
+        resolution = self.checkpoint.info.resolution
+        if min(crop.shape[-2:]) > resolution:
+            crop = reduce_to(crop, resolution)
+        return encode_identity(self.checkpoint, crop)
+
+    def encode(self, prepared: Prepared) -> Encoded:
+        """Identity, background latents and the unedited reconstruction of a prepared face."""
+        from .sampling import encode_background, encode_identity, reconstruct
+
+        checkpoint = self.checkpoint
+        keep_detail = checkpoint.info.keep_detail
+        return Encoded(
+            identity=encode_identity(checkpoint, prepared.model_input),
+            background_latents=encode_background(checkpoint, prepared.condition),
+            reference=reconstruct(checkpoint, prepared.model_input) if keep_detail else None,
+        )
+
+    def sample(
+        self,
+        identity: Identity,
+        background_latents: Tensor,
+        deltas: Tensor | AUDelta | Sequence[AUDelta],
+        steps: int = 10,
+        guidance: float = 3.0,
+        noise: Tensor | None = None,
+        scheduler: str | None = None,
+        generator: torch.Generator | None = None,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Latents [B,C,h,w] of one identity under B deltas ([B,12] or AUDelta).
+
+        noise [B or 1,C,h,w] is the starting noise; without it, generator draws it.
+        """
+        from .sampling import sample
+
+        return sample(
+            self.checkpoint,
+            identity,
+            background_latents,
+            _delta_rows(deltas),
+            steps=steps,
+            guidance=guidance,
+            scheduler=scheduler,
+            noise=noise,
+            generator=generator,
+            callback=callback,
+        )
+
+    def edit(
+        self,
+        image: ImageInput,
+        delta: AUDelta,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        guidance: float | None = None,
+        scheduler: str | None = None,
+        face: int = 0,
+        region: Region | None = None,
+        callback: Callback | None = None,
+    ) -> EditResult:
+        """Change the expression of one face and paste it back into the picture.
+
+        delta in AU intensities (target - source); an all-zero delta returns the picture
+        unchanged without sampling. face counts from the largest. steps, guidance, scheduler and
+        region default to the checkpoint's. Raises ImageError, NoFaceError, FaceTooSmallError.
+        """
+        settings = Settings(seed, steps, guidance, scheduler)
+        return self.edit_many(image, [delta], settings, face, region, callback)[0]
+
+    def edit_many(
+        self,
+        image: ImageInput,
+        deltas: Iterable[AUDelta],
+        settings: Settings | None = None,
+        face: int = 0,
+        region: Region | None = None,
+        callback: Callback | None = None,
+    ) -> list[EditResult]:
+        """Several edits of one face, prepared and encoded once; in the order of `deltas`."""
+        start = perf_counter()
+        prepared = self.prepare(image, face, region)
+        waited = perf_counter() - start
+        results = self.edit_prepared(prepared, deltas, settings, callback=callback)
+        share = waited / max(len(results), 1)
+        return [replace(result, seconds=result.seconds + share) for result in results]
+
+    def edit_prepared(
+        self,
+        prepared: Prepared,
+        deltas: AUDelta | Iterable[AUDelta],
+        settings: Settings | None = None,
+        *,
+        encoded: Encoded | None = None,
+        callback: Callback | None = None,
+        batch_size: int = 8,
+    ) -> list[EditResult]:
+        """Edit a prepared face; pass `encoded` (from `encode`) to reuse it across calls.
+
+        All deltas start from the same noise, so results differ by the delta alone; batch_size of
+        them are sampled together.
+        """
+        start = perf_counter()
+        wanted = [deltas] if isinstance(deltas, AUDelta) else list(deltas)
+        moving = [delta for delta in wanted if not delta.is_zero]
+        if moving and encoded is None:
+            encoded = self.encode(prepared)
+        rendered: list[Tensor] = []
+        if encoded is not None:
+            for first in range(0, len(moving), batch_size):
+                batch = moving[first : first + batch_size]
+                rendered += self._render(encoded, batch, settings or Settings(), callback)
+        reference = encoded.reference if encoded is not None else None
+        pictures = iter(rendered)
+        share = (perf_counter() - start) / max(len(wanted), 1)
+        return [
+            unchanged(prepared, delta, share)
+            if delta.is_zero
+            else pasted(prepared, next(pictures), reference, delta, share)
+            for delta in wanted
+        ]
+
+    def _render(
+        self,
+        encoded: Encoded,
+        deltas: Sequence[AUDelta],
+        settings: Settings,
+        callback: Callback | None,
+    ) -> list[Tensor]:
+        """Sample and decode: one [1,3,R,R] on the CPU for each delta."""
+        from .sampling import decode
+
+        info = self.checkpoint.info
+        latents = self.sample(
+            encoded.identity,
+            encoded.background_latents,
+            deltas,
+            steps=info.steps if settings.steps is None else settings.steps,
+            guidance=info.guidance if settings.guidance is None else settings.guidance,
+            noise=_starting_noise(encoded.background_latents, len(deltas), settings.seed),
+            scheduler=settings.scheduler,
+            callback=callback,
+        )
+        return list(decode(self.checkpoint, latents).float().cpu().split(1))
+
+
+def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:
+    """float32, float16 or bfloat16, given as torch's or by name."""
+    if name is None or isinstance(name, torch.dtype):
+        return name
+    if name not in DTYPES:
+        raise CheckpointError(f'Unknown dtype "{name}"; choose one of {", ".join(DTYPES)}.')
+    return getattr(torch, name)  # type: ignore[no-any-return]
+
+
+def _starting_noise(latents: Tensor, count: int, seed: int) -> Tensor:
+    """The same noise [C,h,w] `count` times, drawn on the CPU: a seed is the same everywhere."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((1, *latents.shape[1:]), generator=generator)
+    return noise.to(latents).expand(count, -1, -1, -1)
+
+
+def _delta_rows(deltas: Tensor | AUDelta | Sequence[AUDelta]) -> Tensor:
+    """Deltas as [B,12] float32."""
+    if isinstance(deltas, Tensor):
+        return deltas.reshape(-1, deltas.shape[-1])
+    if isinstance(deltas, AUDelta):
+        deltas = [deltas]
+    return torch.stack([delta.to_tensor() for delta in deltas])

@@ -1,0 +1,73 @@
+"""Results of edits: the model's picture composed with the source it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .aus import AUDelta
+from .geometry import paste_back
+from .images import to_uint8
+from .preparation import WORKING_SIZE, Prepared, enlarge_to
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """One edited picture.
+
+    image    PIL RGB of the source's size; outside the mask its pixels are the source's
+    crop     PIL RGB 512 x 512, the edited face in the crop the model worked on
+    mask     PIL L of the source's size, 255 where the edit replaced the source
+    delta    the edit asked for
+    seconds  wall time; edits made together share theirs evenly
+    """
+
+    image: Image.Image
+    crop: Image.Image
+    mask: Image.Image
+    delta: AUDelta
+    seconds: float
+
+
+def unchanged(prepared: Prepared, delta: AUDelta, seconds: float = 0.0) -> EditResult:
+    """The source itself, under an empty mask."""
+    source = _picture(prepared.source, prepared)
+    crop = _picture(prepared.crop512, prepared)
+    return EditResult(source, crop, Image.new("L", source.size, 0), delta, seconds)
+
+
+def pasted(
+    prepared: Prepared,
+    edited: Tensor,
+    reference: Tensor | None,
+    delta: AUDelta,
+    seconds: float = 0.0,
+) -> EditResult:
+    """The model's picture [1,3,R,R] composed with the source.
+
+    reference [1,3,R,R] is the model's picture of the unedited crop, to keep the source's detail
+    (see geometry.paste_back), or None.
+    """
+    image, mask = paste_back(
+        prepared.source,
+        enlarge_to(edited, WORKING_SIZE),
+        prepared.crop,
+        prepared.background.mask,
+        reference=None if reference is None else enlarge_to(reference, WORKING_SIZE),
+    )
+    crop = prepared.crop.extract(image, WORKING_SIZE)
+    shades = Image.fromarray((mask[0, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+    return EditResult(
+        _picture(image, prepared), _picture(crop, prepared), shades, delta, seconds
+    )
+
+
+def _picture(image: Tensor, prepared: Prepared) -> Image.Image:
+    """As PIL, in the source's colour profile."""
+    picture = Image.fromarray(to_uint8(image))
+    if prepared.profile:
+        picture.info["icc_profile"] = prepared.profile
+    return picture

@@ -1,0 +1,117 @@
+"""``magicface evaluate`` with a stand-in editor, and what it refuses before any work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+from magicface_core.errors import MagicFaceError, OutputError
+from magicface_core.evaluation import cli, synthetic_protocol
+from magicface_core.evaluation.editor import EditSource
+from magicface_core.evaluation.metrics import CHANGE_THRESHOLD
+from magicface_core.evaluation.synthetic_protocol import synthetic_jobs
+from magicface_core.network import checkpoint as network_checkpoint
+from magicface_core.preparation import Framing
+from magicface_core.synthetic import HeadModel
+
+
+class CopyEditor:
+    """Returns its input; its coding is perfect. Offers what the report reads of a checkpoint."""
+
+    framing = Framing(resolution=64)
+    steps, guidance, scheduler = 2, 3.0, "ddim"
+
+    def __init__(self) -> None:
+        info = SimpleNamespace(name="copy")
+        self.checkpoint = SimpleNamespace(
+            info=info, device=torch.device("cpu"), dtype=torch.float32
+        )
+
+    def edit(self, source: EditSource, deltas: torch.Tensor) -> torch.Tensor:
+        return source.picture.repeat(len(deltas), 1, 1, 1)
+
+    def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures
+
+    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
+        return None
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    return parser.parse_args(["mini", *words])
+
+
+def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
+    args = arguments("--json", "out.json")
+    assert (args.model, args.protocol) == ("mini", "synthetic")
+    assert (args.identities, args.seed_start, args.seed) == (40, 0, 0)
+    assert args.steps is args.guidance is args.scheduler is args.sheet is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--json", "absent/out.json"],
+        ["--json", "out.json", "--sheet", "absent/sheet.png"],
+        ["--json", "out.json", "--sheet", "sheet.txt"],
+    ],
+)
+def test_outputs_are_checked_first(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_load_editor", lambda args: pytest.fail("loaded before the check"))
+    with pytest.raises(OutputError):
+        cli.run(arguments(*words))
+
+
+def test_training_seeds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_load_editor", lambda args: pytest.fail("loaded before the check"))
+    with pytest.raises(MagicFaceError, match="--allow-train"):
+        cli.run(arguments("--json", str(tmp_path / "out.json"), "--seed-start", "20000"))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_copying_editor_scores_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    head_model: HeadModel,
+) -> None:
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "magicface.json").write_text("{}")
+    monkeypatch.setattr(cli, "_load_editor", lambda args: CopyEditor())
+    monkeypatch.setattr(network_checkpoint, "resolve_folder", lambda name: folder)
+    monkeypatch.setattr(HeadModel, "load", lambda: head_model)
+    jobs = [job for job in synthetic_jobs() if job.name in ("AU4", "AU12", "surprise")]
+    monkeypatch.setattr(synthetic_protocol, "synthetic_jobs", lambda: jobs)
+    output, sheet = tmp_path / "out.json", tmp_path / "sheet.png"
+    words = ["--json", str(output), "--sheet", str(sheet), "--identities", "1", "--seed-start", "3"]
+    assert cli.run(arguments(*words)) == 0
+
+    report = json.loads(output.read_text())
+    assert report["changed_error_ratio"] == pytest.approx(1.0, abs=1e-3)
+    assert 0 <= report["floor_ratio"] < 0.6, "the mask's edge and what moves outside it remain"
+    assert list(report["per_au"]) == ["AU4", "AU12"]
+    assert list(report["per_combination"]) == ["surprise"]
+    assert report["identity_median"] == pytest.approx(0.0, abs=0.02)
+    assert report["background_largest"] == 0.0
+    assert report["counts"]["identities"] == 1
+    assert report["definition"]["change_threshold"] == CHANGE_THRESHOLD
+    assert report["settings"]["seed_start"] == 3
+    assert report["settings"]["scheduler"] == "ddim"
+    assert report["checkpoint"]["sha256"].keys() == {"magicface.json"}
+    assert len(report["edits"]) == report["counts"]["edits"] == 3
+    assert report["seconds"]["total"] > 0
+    assert "| **all edits** | 1.000 |" in capsys.readouterr().out
+    with Image.open(sheet) as picture:
+        assert picture.width > 4 * CopyEditor.framing.resolution

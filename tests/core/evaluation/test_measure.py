@@ -1,0 +1,101 @@
+"""Stand-in editors whose result is known, measured on hand-made cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from magicface_core.aus import AUDelta
+from magicface_core.evaluation.editor import EditSource
+from magicface_core.evaluation.measure import Case, CaseResult, Clock, EditJob, run_protocol
+from magicface_core.evaluation.sheet import contact_sheet
+from magicface_core.preparation import Framing
+
+SIZE = 32
+JOBS = (
+    EditJob("AU1", "single", AUDelta(AU1=4)),
+    EditJob("smile", "combination", AUDelta(AU6=2, AU12=4)),
+)
+
+
+class StandInPerception:
+    """One face in every picture, described by its mean colour; none in a black one."""
+
+    def faces(self, image: torch.Tensor, limit: int | None = None) -> list[str]:
+        return ["face"] if float(image.max()) > 0 else []
+
+    def embed(self, image: torch.Tensor, face: str) -> np.ndarray:
+        return image.mean(dim=(0, 2, 3)).numpy()
+
+
+class Painter:
+    """Fills every crop with one brightness; its own coding darkens by a tenth."""
+
+    framing = Framing(resolution=SIZE)
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def edit(self, source: EditSource, deltas: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(deltas), 3, SIZE, SIZE), self.value)
+
+    def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures * 0.9
+
+    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
+        return None
+
+
+def make_case(seed: int, brightness: float = 0.2) -> Case:
+    """A grey picture; the answers brighten its middle to 0.8, well inside the mask."""
+    picture = torch.full((1, 3, SIZE, SIZE), brightness)
+    mask = torch.zeros(1, 1, SIZE, SIZE)
+    mask[..., 4:-4, 4:-4] = 1
+    answers = picture.repeat(len(JOBS), 1, 1, 1)
+    answers[..., 14:18, 14:18] = 0.8
+    face = "face" if brightness > 0 else None
+    return Case(EditSource(seed, picture, picture * (1 - mask), mask, face), answers)  # type: ignore[arg-type]
+
+
+def measure(editor: Painter, *cases: Case) -> tuple:
+    return run_protocol(editor, cases, JOBS, StandInPerception())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("value", "ratio"), [(0.8, 0.0), (0.2, 1.0), (0.5, 0.5)])
+def test_known_editors_get_their_known_ratio(value: float, ratio: float) -> None:
+    records = measure(Painter(value), make_case(1))
+    assert [record.job for record in records] == ["AU1", "smile"]
+    for record in records:
+        assert record.edit.ratio == pytest.approx(ratio, abs=1e-5)
+        assert record.edit.pixels == 16
+        assert record.mask_floor.ratio == pytest.approx(0, abs=1e-5)
+        assert record.floor.ratio == pytest.approx(0.08 / 0.6, rel=1e-4)
+
+
+def test_outside_the_mask_the_source_is_kept_exactly() -> None:
+    for record in measure(Painter(0.8), make_case(1)):
+        assert record.background.largest == 0.0
+        assert record.identity is not None and record.identity > 0
+
+
+def test_undetected_sources_are_counted_and_have_no_identity_distance() -> None:
+    first, second = make_case(1, brightness=0.0), make_case(2)
+    records = measure(Painter(0.8), first, second)
+    assert [record.source_detected for record in records] == [False, False, True, True]
+    assert all(record.edit_detected for record in records)
+    assert [record.identity is None for record in records] == [True, True, False, False]
+
+
+def test_results_come_with_pictures_and_times() -> None:
+    seen: list[CaseResult] = []
+    clock = Clock()
+    perception = StandInPerception()
+    cases = [make_case(1), make_case(2)]
+    run_protocol(Painter(0.8), cases, JOBS, perception, clock=clock, on_result=seen.append)  # type: ignore[arg-type]
+    assert [result.case.source.seed for result in seen] == [1, 2]
+    assert seen[0].edits.shape == (2, 3, SIZE, SIZE)
+    assert clock.seconds.keys() == {"edit", "measure"}
+    sheet = contact_sheet(seen, JOBS)
+    assert sheet.width >= 3 * SIZE and sheet.height >= 4 * SIZE
+    assert (204, 204, 204) in {color for _, color in sheet.getcolors(1 << 16)}

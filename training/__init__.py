@@ -1,0 +1,1 @@
+"""Training of MagicFace (installed as ``magicface_training``)."""
