@@ -11,19 +11,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .aus import AUDelta, AUVector
     from .errors import MagicFaceError
-    from .pipeline import EditResult, MagicFace
+    from .pipeline import MagicFace, Settings
+    from .results import EditResult
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AUDelta": ".aus",
     "AUVector": ".aus",
-    "EditResult": ".pipeline",
+    "EditResult": ".results",
     "MagicFace": ".pipeline",
     "MagicFaceError": ".errors",
+    "Settings": ".pipeline",
 }
 
-__all__ = ["AUDelta", "AUVector", "EditResult", "MagicFace", "MagicFaceError", "__version__"]
+__all__ = [
+    "AUDelta",
+    "AUVector",
+    "EditResult",
+    "MagicFace",
+    "MagicFaceError",
+    "Settings",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

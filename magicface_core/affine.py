@@ -34,11 +34,26 @@ def umeyama_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def least_squares_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The published script's fit: least squares over (a, b, x, y) of [[a, -b, x], [b, a, y]].
 
+    The script sums single-precision products; they are kept, since the last bits decide which way
+    OpenCV rounds when it warps with the result.
+
     Points [N,2] each; returns [2,3] float64.
     """
-    count = len(source)
-    x, y = source[:, 0], source[:, 1]
-    one, zero = np.ones(count), np.zeros(count)
-    rows = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
-    a, b, shift_x, shift_y = np.linalg.lstsq(rows, np.concatenate([target[:, 0], target[:, 1]]))[0]
+    x, y = source.astype(np.float32).T
+    u, v = target.astype(np.float32).T
+
+    def total(products: np.ndarray) -> float:
+        return float(products.astype(np.float64).sum())
+
+    squares, sum_x, sum_y, count = total(x * x + y * y), total(x), total(y), float(len(x))
+    normal = np.array(
+        [
+            [squares, 0, sum_x, sum_y],
+            [0, squares, -sum_y, sum_x],
+            [sum_x, -sum_y, count, 0],
+            [sum_y, sum_x, 0, count],
+        ]
+    )
+    right = np.array([total(x * u + y * v), total(x * v - y * u), total(u), total(v)])
+    a, b, shift_x, shift_y = np.linalg.solve(normal, right)
     return np.array([[a, -b, shift_x], [b, a, shift_y]])

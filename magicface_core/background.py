@@ -98,7 +98,7 @@ def jaw_dots(jaw: np.ndarray, points5: np.ndarray, size: int = 512) -> np.ndarra
         raise ImageError(
             f"Need jaw [17,2], points [5,2], not {np.shape(jaw)}, {np.shape(points5)}."
         )
-    to_canvas = least_squares_similarity(np.asarray(points5, np.float64), CANVAS_POINTS5)
+    to_canvas = least_squares_similarity(np.asarray(points5), CANVAS_POINTS5)
     places = np.rint(apply_affine(to_canvas, jaw)).astype(int)
     canvas = np.zeros((CANVAS, CANVAS, 3), np.uint8)
     rows, columns = np.mgrid[:CANVAS, :CANVAS]
@@ -143,6 +143,7 @@ def background_pose(
         mask = perception.face_mask(crop, face)
     # The script's pixel centres are whole numbers, the mesh's are at one half.
     dots = jaw_dots(face.jaw - 0.5, face.points5 - 0.5, size)
+    mask = mask.to(crop.device)
     return BackgroundPose(compose(crop, mask, dots), mask)
 
 

@@ -1,7 +1,8 @@
 """Growing a face mask, so that an edit has room for what it moves.
 
-An extension for checkpoints that ask for it in ``magicface.json`` (``mask_dilation``, ``chin_extension``; both 0
-in released checkpoints): a jaw that drops leaves the mask of the closed mouth.
+An extension for checkpoints that ask for it in ``magicface.json`` (``mask_dilation``,
+``chin_extension``; both 0 in released checkpoints): a jaw that drops leaves the mask of the closed
+mouth.
 """
 
 from __future__ import annotations

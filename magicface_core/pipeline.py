@@ -69,14 +69,18 @@ class MagicFace:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         prompt_embeds: Tensor | None = None,
+        vae_folder: Path | None = None,
     ) -> MagicFace:
         """Load a checkpoint folder, or the embedded "mini".
 
-        prompt_embeds [1,77,D] replaces the folder's own. Raises CheckpointError.
+        prompt_embeds [1,77,D] and vae_folder (diffusers layout) stand in for what the released
+        folder lacks. Raises CheckpointError.
         """
         from .network import load_checkpoint
 
-        return cls(load_checkpoint(folder_or_name, device, _dtype(dtype), prompt_embeds))
+        return cls(
+            load_checkpoint(folder_or_name, device, _dtype(dtype), prompt_embeds, vae_folder)
+        )
 
     @property
     def perception(self) -> Perception:
@@ -87,9 +91,7 @@ class MagicFace:
             self._perception = Perception.load()
         return self._perception
 
-    def prepare(
-        self, image: ImageInput, face: int = 0, region: Region | None = None
-    ) -> Prepared:
+    def prepare(self, image: ImageInput, face: int = 0, region: Region | None = None) -> Prepared:
         """Crop and parse face number `face` (largest first); reusable for many edits.
 
         region overrides which pixels the checkpoint asks to blacken ("face" or "person").
@@ -259,7 +261,7 @@ def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:
         return name
     if name not in DTYPES:
         raise CheckpointError(f'Unknown dtype "{name}"; choose one of {", ".join(DTYPES)}.')
-    return getattr(torch, name)  # type: ignore[no-any-return]
+    return getattr(torch, name)
 
 
 def _starting_noise(latents: Tensor, count: int, seed: int) -> Tensor:

@@ -57,14 +57,24 @@ def resample(
     source_y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2] - y0
     grid = np.stack([source_x / (x1 - x0), source_y / (y1 - y0)], -1) * 2 - 1
     points = torch.from_numpy(grid.astype(np.float32)).to(image.device)
-    sampled = F.grid_sample(
-        window,
-        points.expand(len(image), -1, -1, -1).to(window.dtype),
-        mode=interpolation if samples == 1 else "bilinear",
+    sampled = _sampled(window, points, interpolation if samples == 1 else "bilinear")
+    return F.avg_pool2d(sampled, samples) if samples > 1 else sampled
+
+
+def _sampled(
+    image: torch.Tensor, points: torch.Tensor, interpolation: Interpolation
+) -> torch.Tensor:
+    """[B,C,H,W] read at points [h,w,2] in -1..1."""
+    if interpolation == "bicubic" and image.device.type == "mps":
+        # Apple's backend has no bicubic sampling in every PyTorch version this runs on.
+        return _sampled(image.cpu(), points.cpu(), interpolation).to(image.device)
+    return F.grid_sample(
+        image,
+        points.expand(len(image), -1, -1, -1).to(image.dtype),
+        mode=interpolation,
         padding_mode="border",
         align_corners=False,
     )
-    return F.avg_pool2d(sampled, samples) if samples > 1 else sampled
 
 
 def _needed_window(matrix: np.ndarray, size: tuple[int, int], shrink: int) -> Window:

@@ -60,9 +60,7 @@ def pasted(
     )
     crop = prepared.crop.extract(image, WORKING_SIZE)
     shades = Image.fromarray((mask[0, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
-    return EditResult(
-        _picture(image, prepared), _picture(crop, prepared), shades, delta, seconds
-    )
+    return EditResult(_picture(image, prepared), _picture(crop, prepared), shades, delta, seconds)
 
 
 def _picture(image: Tensor, prepared: Prepared) -> Image.Image:

@@ -2,64 +2,27 @@
 
     eps = eps(null AU) + alpha * (eps(AU) - eps(null AU)),    null AU = all zeros
 
-alpha = 1 needs no null pass and gets none. The guidance formula is the same for every prediction type, since all
-of them are affine in the noise at a fixed timestep.
+alpha = 1 needs no null pass and gets none. The guidance formula is the same for every prediction
+type, since all of them are affine in the noise at a fixed timestep.
 
-Deviations from the released code: ``final_sigmas_type`` is passed explicitly, because the default of UniPC changed
-in diffusers after the release ("sigma_min" then, "zero" now; 0.1 % of the last step); the identity image is
-encoded once for both guidance halves.
+Deviation from the released code: the identity image is encoded once for both guidance halves.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    SchedulerMixin,
-    UniPCMultistepScheduler,
-)
+from diffusers import SchedulerMixin
 from torch import Tensor
 
 from .errors import MagicFaceError
 from .network.autoencoder import decode_latents, encode_mode
 from .network.checkpoint import Checkpoint
 from .network.reference_attention import Reference, identity_features, project_reference
-
-SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
-    "unipc": (UniPCMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
-    "ddim": (DDIMScheduler, {"timestep_spacing": "trailing"}),
-    "dpmpp_2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
-    "dpmpp_2m_karras": (
-        DPMSolverMultistepScheduler,
-        {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True},
-    ),
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler_ancestral": (EulerAncestralDiscreteScheduler, {}),
-    "heun": (HeunDiscreteScheduler, {}),
-}
-# Settings of the noise schedule that every scheduler understands; a scheduler's own settings must not leak from
-# the PNDM configuration that Stable Diffusion 1.5 ships.
-SHARED_SETTINGS = (
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "num_train_timesteps",
-    "prediction_type",
-    "steps_offset",
-    "rescale_betas_zero_snr",
-    "set_alpha_to_one",
-    "clip_sample",
-)
+from .network.unet import AU_COUNT
+from .schedulers import make_scheduler, predicted_clean, step_options
 
 
 @dataclass(frozen=True)
@@ -78,7 +41,10 @@ Callback = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Identity:
-    """An identity image as the denoiser sees it: computed once, shared by all steps, halves and edits."""
+    """An identity image as the denoiser sees it.
+
+    Computed once, shared by all steps, both guidance halves and every edit.
+    """
 
     reference: Reference
     latents: Tensor  # [R,C,h,w], posterior mode without the scaling factor
@@ -99,11 +65,16 @@ def reference_of(checkpoint: Checkpoint, latents: Tensor) -> Reference:
 
 
 def encode_background(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
-    """The Attribute Controller's condition [B,C,h,w] of background + pose pictures [B,3,H,W] in 0..1."""
+    """The Attribute Controller's condition [B,C,h,w] of background + pose pictures.
+
+    The pictures are [B,3,H,W] in 0..1.
+    """
     with torch.no_grad():
         if checkpoint.controller is None:
             return encode_mode(checkpoint.vae, picture).to(checkpoint.dtype)
-        condition: Tensor = checkpoint.controller(picture.to(checkpoint.device, checkpoint.dtype) * 2 - 1)
+        condition: Tensor = checkpoint.controller(
+            picture.to(checkpoint.device, checkpoint.dtype) * 2 - 1
+        )
         return condition
 
 
@@ -114,20 +85,10 @@ def decode(checkpoint: Checkpoint, latents: Tensor) -> Tensor:
 
 
 def reconstruct(checkpoint: Checkpoint, image: Tensor) -> Tensor:
-    """Round trip of pictures [B,3,H,W] in 0..1 through the autoencoder: the best any edit can look."""
+    """Pictures [B,3,H,W] in 0..1 after the autoencoder's round trip: the best an edit can look."""
     with torch.no_grad():
         latents = encode_mode(checkpoint.vae, image) * checkpoint.vae.config.scaling_factor
         return decode_latents(checkpoint.vae, latents)
-
-
-def make_scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
-    """A scheduler by name with the checkpoint's noise schedule."""
-    if name not in SCHEDULERS:
-        raise MagicFaceError(f"unknown scheduler {name!r}; choose one of {', '.join(SCHEDULERS)}")
-    kind, own = SCHEDULERS[name]
-    accepted = inspect.signature(kind.__init__).parameters
-    shared = {k: config[k] for k in SHARED_SETTINGS if k in config and k in accepted}
-    return kind(**shared, **own)
 
 
 def sample(
@@ -143,41 +104,49 @@ def sample(
     generator: torch.Generator | None = None,
     callback: Callback | None = None,
 ) -> Tensor:
-    """Edited latents [B,C,h,w] in the sampler's (scaled) space.
+    """Edited latents [B,C,h,w] in the sampler's (scaled) space, float32 whatever the networks are.
 
     Args:
         checkpoint: the networks.
-        identity: of one image for all rows, or of R images with B a multiple of R (row b: identity b mod R).
-        background_latents: [1 or B, C, h, w] from ``encode_background``.
+        identity: of one image for all rows, or of R images with B a multiple of R (row b: identity
+            b mod R).
+        background_latents: [1 or B, C', h, w] from ``encode_background``.
         deltas: [B, 12] AU deltas, target - source, -10..10.
-        steps, guidance, scheduler: the checkpoint's own values by default. Guidance is alpha >= 0 of Eq. 4.
-        noise: [1 or B, C, h, w] initial noise of unit variance; else drawn from ``generator`` on the CPU.
+        steps, guidance, scheduler: the checkpoint's own values by default. Guidance is alpha >= 0
+            of Eq. 4.
+        noise: [1 or B, C, h, w] initial noise of unit variance; else drawn from ``generator`` on
+            the CPU.
+        generator: also feeds stochastic schedulers; without one, given noise decides the result.
         callback: called after each step.
 
     Raises:
-        MagicFaceError: a value out of range.
+        MagicFaceError: a value out of range, or shapes that do not fit.
     """
     info = checkpoint.info
     steps = info.steps if steps is None else steps
     guidance = info.guidance if guidance is None else guidance
-    _check(steps, guidance, deltas)
     solver = make_scheduler(scheduler or info.scheduler, checkpoint.scheduler_config)
-    solver.set_timesteps(steps, device=checkpoint.device)
-    deltas = deltas.to(checkpoint.device, checkpoint.dtype)
-    batch = len(deltas)
-    background = background_latents.to(deltas).expand(batch, -1, -1, -1)
+    _check(steps, guidance, deltas, solver)
+    _check_identities(len(deltas), len(identity.latents))
+    shape = (len(deltas), checkpoint.latent_channels, *background_latents.shape[2:])
     if noise is None:
-        noise = torch.randn(background.shape[0], checkpoint.latent_channels, *background.shape[2:], generator=generator)
-    latents = noise.to(deltas).expand(batch, -1, -1, -1) * solver.init_noise_sigma
-    with torch.no_grad():
-        for index, timestep in enumerate(solver.timesteps):
-            scaled = solver.scale_model_input(latents, timestep)
-            output = guided_prediction(checkpoint, identity, scaled, background, deltas, timestep, guidance)
-            before = latents
-            latents = solver.step(output, timestep, latents, return_dict=True).prev_sample
-            if callback is not None:
-                clean = predicted_clean(solver, output, before, timestep)
-                callback(Progress(index, len(solver.timesteps), float(timestep), latents, clean))
+        noise = torch.randn(shape, generator=generator)
+    solver.set_timesteps(steps, device=checkpoint.device)
+    options = step_options(solver, generator)
+    deltas = deltas.to(checkpoint.device, torch.float32)
+    background = _rows("background_latents", background_latents.to(deltas), len(deltas))
+    latents = _rows("noise", noise.to(deltas), *shape) * solver.init_noise_sigma
+    for index, timestep in enumerate(solver.timesteps):
+        scaled = solver.scale_model_input(latents, timestep)
+        with torch.no_grad():
+            output = guided_prediction(
+                checkpoint, identity, scaled, background, deltas, timestep, guidance
+            )
+        before = latents
+        latents = solver.step(output, timestep, latents, **options).prev_sample
+        if callback is not None:
+            clean = predicted_clean(solver, output, before, timestep)
+            callback(Progress(index, len(solver.timesteps), float(timestep), latents, clean))
     return latents
 
 
@@ -213,39 +182,40 @@ def predict(
     deltas: Tensor,
     timestep: Tensor | int,
 ) -> Tensor:
-    """One pass of the denoising UNet: prediction [B,C,h,w] for latents [B,C,h,w] and deltas [B,12]."""
+    """One pass of the denoising UNet: float32 [B,C,h,w] for latents [B,C,h,w], deltas [B,12]."""
     prediction: Tensor = checkpoint.denoiser(
-        torch.cat([latents, background], dim=1),
+        torch.cat([latents, background], dim=1).to(checkpoint.dtype),
         timestep,
         encoder_hidden_states=checkpoint.prompt_embeds.expand(len(latents), -1, -1),
-        class_labels=deltas,
+        class_labels=deltas.to(checkpoint.dtype),
         cross_attention_kwargs={"reference": identity.reference},
     ).sample
-    return prediction
+    return prediction.float()
 
 
-def predicted_clean(
-    solver: SchedulerMixin, output: Tensor, latents: Tensor, timestep: Tensor
-) -> Tensor:
-    """Clean latents that the prediction ``output`` at noisy ``latents`` stands for."""
-    kind = solver.config.prediction_type
-    if kind == "sample":
-        return output
-    alpha_bar = solver.alphas_cumprod[int(timestep)].to(latents)
-    signal, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
-    if float(solver.init_noise_sigma) > 1.5:  # sigma-space solvers keep latents divided by the signal's share
-        latents = latents * signal
-    if kind == "v_prediction":
-        return signal * latents - sigma * output
-    return (latents - sigma * output) / signal
+def _rows(name: str, tensor: Tensor, batch: int, *rest: int) -> Tensor:
+    """``tensor`` with its first dimension repeated to ``batch``, and the others as in ``rest``."""
+    expected = [batch, *(rest or tensor.shape[1:])]
+    if tensor.ndim != 4 or list(tensor.shape) not in ([1, *expected[1:]], expected):
+        raise MagicFaceError(f"{name} has shape {list(tensor.shape)}; expected {expected}")
+    return tensor.expand(batch, -1, -1, -1)
 
 
-def _check(steps: int, guidance: float, deltas: Tensor) -> None:
-    if steps < 1:
-        raise MagicFaceError(f"steps is {steps}; at least 1 is needed, the released checkpoint uses 50")
-    if not guidance >= 0:
+def _check_identities(batch: int, identities: int) -> None:
+    if batch % identities:
+        raise MagicFaceError(
+            f"{batch} deltas cannot be shared evenly by {identities} identity images; "
+            f"give a multiple of {identities}"
+        )
+
+
+def _check(steps: int, guidance: float, deltas: Tensor, solver: SchedulerMixin) -> None:
+    most = int(solver.config.num_train_timesteps)
+    if not 1 <= steps <= most:
+        raise MagicFaceError(f"steps is {steps}; choose 1..{most}, the released checkpoint uses 50")
+    if not 0 <= guidance < float("inf"):
         raise MagicFaceError(f"guidance is {guidance}; it must be 0 or more (3.0 in the paper)")
-    if deltas.ndim != 2 or deltas.shape[1] != 12:
-        raise MagicFaceError(f"deltas has shape {list(deltas.shape)}; expected [batch, 12]")
+    if deltas.ndim != 2 or deltas.shape[1] != AU_COUNT or len(deltas) == 0:
+        raise MagicFaceError(f"deltas has shape {list(deltas.shape)}; expected [batch, {AU_COUNT}]")
     if not torch.isfinite(deltas).all():
-        raise MagicFaceError("deltas holds NaN or infinity")
+        raise MagicFaceError("deltas holds NaN or infinity; give finite AU differences")

@@ -1,8 +1,11 @@
-"""Train the small autoencoder: ``python -m magicface_training.autoencoder --data SHARDS --out FOLDER``.
+"""Train the small autoencoder.
 
-The encoder is the principal components of image patches, in closed form, and stays fixed, so that editors can be
-trained on its latents while the decoder is still learning. The decoder starts as the inverse map and learns, by
-gradient descent on L1 error plus the error of picture gradients, to restore what the components drop.
+    python -m magicface_training.autoencoder --data SHARDS --out FOLDER
+
+The encoder is the principal components of image patches, in closed form, and stays fixed, so that
+editors can be trained on its latents while the decoder is still learning. The decoder starts as the
+inverse map and learns, by gradient descent on L1 error plus the error of picture gradients, to
+restore what the components drop.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ FIT_PICTURES = 600
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="magicface-train-autoencoder", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="magicface-train-autoencoder", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--data", required=True, help="folder of prepared shards")
     parser.add_argument("--out", required=True, help="diffusers folder to write")
     parser.add_argument("--steps", type=int, default=2000, help="steps of the decoder's training")

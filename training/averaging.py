@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Shadow copy of a module's trainable parameters, updated with decay min(decay, (1 + step) / (10 + step))."""
+    """Shadow copy of a module's trainable parameters.
+
+    Its decay is min(decay, (1 + step) / (10 + step)), so that the start is soon forgotten.
+    """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay

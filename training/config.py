@@ -1,13 +1,14 @@
 """Training settings: one dataclass per concern, read from YAML, unknown keys refused.
 
-Defaults are the paper's (section IV-A) where it states a value; the configuration files say where each differs.
+Defaults are the paper's (section IV-A) where it states a value; the configuration files say where
+each differs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,53 +24,82 @@ class ConfigError(MagicFaceError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What is trained and from where it starts."""
+    """What is trained and from where it starts.
+
+    start_folder          Stable Diffusion's or MagicFace's folder; unused from scratch
+    autoencoder           folder of the frozen autoencoder; from scratch and Stable Diffusion
+    unet                  diffusers settings of both UNets; from scratch
+    prompt_tokens         length of the constant prompt; from scratch it is all zeros
+    locality              slopes of the attention's distance penalty, see reference_attention
+    attribute_controller  see network/attribute_controller.py
+    """
 
     start: Literal["scratch", "stable-diffusion", "magicface"] = "stable-diffusion"
-    start_folder: str = ""  # Stable Diffusion's or MagicFace's folder; unused from scratch
-    autoencoder: str = ""  # folder of the frozen autoencoder; from scratch and from Stable Diffusion
-    unet: dict[str, Any] = field(default_factory=dict)  # diffusers settings of both UNets; from scratch
-    prompt_tokens: int = 77  # length of the constant prompt; from scratch it is all zeros
-    locality: tuple[float, ...] = ()  # slopes of the attention's distance penalty, see reference_attention
+    start_folder: str = ""
+    autoencoder: str = ""
+    unet: dict[str, Any] = field(default_factory=dict)
+    prompt_tokens: int = 77
+    locality: tuple[float, ...] = ()
     attribute_controller: Literal["concatenation", "convolution"] = "concatenation"
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which pictures, and how pairs are drawn from them."""
+    """Which pictures, and how pairs are drawn from them.
 
-    train: str = ""  # folder of prepared shards
+    train, validation     folders of prepared shards
+    identities_per_step   on each process; paper: batch 2 on each of 4 GPUs
+    targets_per_identity  targets that share one run of the ID encoder
+    other_scene           share of targets with another pose, light and background than the identity
+                          image
+    zero_delta            share of targets that equal the identity image (all-zero delta)
+    window                train on square windows of this many pixels; 0 takes whole pictures
+    window_steps          windows up to this step, whole pictures after it
+    """
+
+    train: str = ""
     validation: str = ""
-    identities_per_step: int = 2  # per process; paper: batch 2 on each of 4 GPUs
-    targets_per_identity: int = 1  # targets that share one run of the ID encoder
-    other_scene: float = 0.5  # share of targets with another pose, light and background than the identity image
-    zero_delta: float = 0.15  # share of targets that equal the identity image (all-zero delta)
-    window: int = 0  # train on square windows of this many pixels; 0 takes whole pictures
-    window_steps: int = 0  # windows up to this step, whole pictures after it
+    identities_per_step: int = 2
+    targets_per_identity: int = 1
+    other_scene: float = 0.5
+    zero_delta: float = 0.15
+    window: int = 0
+    window_steps: int = 0
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """The paper's Eq. 3 and its options."""
+    """The paper's Eq. 3 and its options.
+
+    au_dropout      deltas replaced by the null AU, for classifier-free guidance (section III-D)
+    zero_sigma      noise on all-zero deltas (section III-B)
+    timestep_power  t = T * u^power; below 1 prefers high noise
+    outside_weight  loss weight outside the face mask
+    change_weight   extra weight per unit of difference between target and identity image
+    """
 
     prediction: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     loss: Literal["l2", "huber"] = "l2"
     huber_width: float = 0.1
-    au_dropout: float = 0.1  # deltas replaced by the null AU, for classifier-free guidance (section III-D)
-    zero_sigma: float = 0.2  # noise on all-zero deltas (section III-B)
-    timestep_power: float = 1.0  # t = T * u^power; below 1 prefers high noise
-    outside_weight: float = 1.0  # loss weight outside the face mask
-    change_weight: float = 0.0  # extra weight per unit of difference between target and identity image
+    au_dropout: float = 0.1
+    zero_sigma: float = 0.2
+    timestep_power: float = 1.0
+    outside_weight: float = 1.0
+    change_weight: float = 0.0
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW, schedule and averaging."""
+    """AdamW, schedule and averaging.
+
+    decay_steps  linear decay to a tenth over the last steps; 0 keeps the rate constant
+    ema_decay    of the averaged weights, which validation and export use
+    """
 
     steps: int = 100_000
     learning_rate: float = 1e-5
     warmup_steps: int = 0
-    decay_steps: int = 0  # linear decay to a tenth over the last steps; 0 keeps the rate constant
+    decay_steps: int = 0
     weight_decay: float = 1e-2
     betas: tuple[float, float] = (0.9, 0.999)
     clip_norm: float = 1.0
@@ -79,7 +109,11 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Where and how often things are written."""
+    """Where and how often things are written.
+
+    keep     newest states that stay
+    threads  CPU threads of torch; 0 leaves its own choice
+    """
 
     output: str = "runs/magicface"
     seed: int = 0
@@ -87,12 +121,16 @@ class RunConfig:
     keep: int = 3
     log_every: int = 20
     validate_every: int = 1000
-    threads: int = 0  # CPU threads of torch; 0 leaves its own choice
+    threads: int = 0
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All of it, plus what goes into the checkpoint's ``magicface.json``."""
+    """All of it, plus what goes into the checkpoint.
+
+    info       values of ``magicface.json``
+    scheduler  noise schedule, in diffusers' names
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -100,43 +138,61 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
     info: dict[str, Any] = field(default_factory=dict)
-    scheduler: dict[str, Any] = field(default_factory=dict)  # noise schedule, diffusers' names
+    scheduler: dict[str, Any] = field(default_factory=dict)
 
 
-def load_config(path: Path | str, overrides: typing.Sequence[str] = ()) -> TrainConfig:
-    """Read a YAML file; ``overrides`` are ``section.key=value`` texts with YAML values."""
-    tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML file; ``overrides`` are ``section.key=value`` texts with YAML values.
+
+    Raises ConfigError for a file that cannot be read, an unknown key or a wrong value.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
     for text in overrides:
         dotted, separator, value = text.partition("=")
         section, _, key = dotted.partition(".")
-        if not separator or not key:
+        if not separator or not key or not isinstance(tree, dict):
             raise ConfigError(f"override {text!r} is not of the form section.key=value")
-        tree.setdefault(section, {})[key] = yaml.safe_load(value)
-    return _build(TrainConfig, tree, "")
+        tree[section] = {**(tree.get(section) or {}), key: yaml.safe_load(value)}
+    config: TrainConfig = _build(TrainConfig, tree, "")
+    return config
 
 
 def _build(kind: type, tree: Any, where: str) -> Any:
+    place = where.rstrip(".") or "the top"
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{place} is {tree!r}; expected settings, one 'key: value' a line")
     hints = typing.get_type_hints(kind)
     known = {f.name for f in dataclasses.fields(kind)}
-    unknown = sorted(set(tree) - known)
+    unknown = sorted(str(key) for key in set(tree) - known)
     if unknown:
-        raise ConfigError(f"unknown settings {unknown} under {where or 'the top'}; known: {sorted(known)}")
+        raise ConfigError(f"unknown settings {unknown} under {place}; known: {sorted(known)}")
     return kind(**{k: _convert(hints[k], v, f"{where}{k}") for k, v in tree.items()})
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return _build(typing.cast(type, hint), value or {}, f"{where}.")
-    origin = typing.get_origin(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
-        if value not in typing.get_args(hint):
-            raise ConfigError(f"{where} is {value!r}; allowed: {typing.get_args(hint)}")
+        if value not in arguments:
+            raise ConfigError(f"{where} is {value!r}; allowed: {arguments}")
         return value
     if origin is tuple:
-        return tuple(float(v) for v in value)
-    if hint is float and isinstance(value, (int, float, str)):
-        return float(value)
-    expected = origin or hint
-    if not isinstance(expected, types.GenericAlias) and not isinstance(value, expected):
+        return _converted(lambda: tuple(float(v) for v in value), where, value, "numbers")
+    if hint is float:
+        return _converted(lambda: float(value), where, value, "a number")
+    expected: type = origin or hint
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ConfigError(f"{where} is {value!r}; expected {expected.__name__}")
     return value
+
+
+def _converted(convert: Callable[[], Any], where: str, value: Any, expected: str) -> Any:
+    """YAML reads 1e-5 as text, so numbers may come as text."""
+    try:
+        return convert()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where} is {value!r}; expected {expected}") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import dataclasses
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from magicface_core.network.reference_attention import (
     project_reference,
 )
 from magicface_core.network.unet import AU_COUNT, build_unet, share_initial_weights
-from magicface_core.network.weights import find_weights, read_config, read_tensors
+from magicface_core.network.weights import check_shapes, find_weights, read_config, read_tensors
 
 from .config import ConfigError, TrainConfig
 
@@ -32,7 +34,7 @@ CPU = torch.device("cpu")
 
 
 class Networks(nn.Module):
-    """Both UNets and the Attribute Controller as one module, so that one forward pass trains all of them."""
+    """Both UNets and the Attribute Controller as one module: one forward pass trains them all."""
 
     def __init__(
         self,
@@ -48,14 +50,22 @@ class Networks(nn.Module):
             parameter.requires_grad_(False)
 
     def forward(
-        self, noisy: Tensor, condition: Tensor, identity: Tensor, delta: Tensor, timestep: Tensor, prompt: Tensor
+        self,
+        noisy: Tensor,
+        condition: Tensor,
+        identity: Tensor,
+        delta: Tensor,
+        timestep: Tensor,
+        prompt: Tensor,
     ) -> Tensor:
-        """Prediction for noisy latents [R*K,C,h,w] given identity latents [R,C,h,w] and deltas [R*K,12].
+        """Prediction [R*K,C,h,w] for noisy latents of that shape.
 
-        ``condition`` is the background picture's latents, or the picture itself (-1..1) with a convolutional
-        Attribute Controller.
+        Identity latents are [R,C,h,w], deltas [R*K,12]. ``condition`` is the background picture's
+        latents, or the picture itself (-1..1) with a convolutional Attribute Controller.
         """
-        reference = project_reference(self.denoiser, identity_features(self.id_encoder, identity, prompt))
+        reference = project_reference(
+            self.denoiser, identity_features(self.id_encoder, identity, prompt)
+        )
         if self.controller is not None:
             condition = self.controller(condition)
         prediction: Tensor = self.denoiser(
@@ -80,10 +90,11 @@ class Start:
 
 
 def dead_parameters(id_encoder: UNet2DConditionModel) -> list[nn.Parameter]:
-    """Parameters of the ID encoder that no reference feature depends on, so that no gradient reaches them.
+    """Parameters of the ID encoder that no reference feature depends on: they get no gradient.
 
-    Features are the inputs of the transformer blocks; whatever follows the last of them is never used. In the
-    released shape these are 26 tensors. Left trainable they stall DistributedDataParallel.
+    Features are the inputs of the transformer blocks; whatever follows the last of them is never
+    used. In the released shape these are 26 tensors. Left trainable they stall
+    DistributedDataParallel.
     """
     blocks = list(id_encoder.up_blocks)
     last = max(i for i, b in enumerate(blocks) if hasattr(b, "attentions"))
@@ -100,22 +111,23 @@ def initialise(config: TrainConfig) -> Start:
     if model.start == "scratch":
         return _from_scratch(config)
     if not model.start_folder:
-        raise ConfigError(f"model.start is {model.start!r}: set model.start_folder to the checkpoint's folder")
+        raise ConfigError(
+            f"model.start is {model.start!r}: set model.start_folder to the checkpoint's folder"
+        )
     if model.start == "magicface":
         return _from_magicface(config, load_checkpoint(model.start_folder, CPU, torch.float32))
     return _from_stable_diffusion(config)
 
 
-def _info(config: TrainConfig) -> CheckpointInfo:
-    values = dict(config.info)
-    if "crop_offset" in values:
-        values["crop_offset"] = tuple(values["crop_offset"])
-    return replace(
-        CheckpointInfo(),
-        locality=config.model.locality,
-        attribute_controller=config.model.attribute_controller,
-        **values,
-    )
+def _info(config: TrainConfig, values: dict[str, Any] | None = None) -> CheckpointInfo:
+    """``magicface.json`` of the result: the starting checkpoint's or the model's, then config.info."""
+    if values is None:
+        model = config.model
+        values = {
+            "locality": model.locality,
+            "attribute_controller": model.attribute_controller,
+        }
+    return CheckpointInfo.from_json(json.dumps({**values, **config.info}), "info")
 
 
 def _scheduler(config: TrainConfig) -> dict[str, Any]:
@@ -137,7 +149,7 @@ def _from_scratch(config: TrainConfig) -> Start:
     vae = load_autoencoder(Path(config.model.autoencoder), torch.float32, CPU)
     controller = _controller(config, vae)
     channels = int(vae.config.latent_channels)
-    condition = channels if controller is None else 4
+    condition = channels if controller is None else controller.channels
     shape = {**config.model.unet, "out_channels": channels}
     denoiser = build_unet(
         {**shape, "in_channels": channels + condition}, AU_COUNT, config.model.locality
@@ -158,33 +170,47 @@ def _from_magicface(config: TrainConfig, checkpoint: Checkpoint) -> Start:
     known = scheduler.get("prediction_type", "epsilon")
     if known != config.objective.prediction:
         raise ConfigError(
-            f"objective.prediction is {config.objective.prediction!r}, but the checkpoint was trained with {known!r}"
+            f"objective.prediction is {config.objective.prediction!r}, but the checkpoint was "
+            f"trained with {known!r}; set it to that"
         )
-    info = replace(checkpoint.info, **config.info)
+    info = _info(config, dataclasses.asdict(checkpoint.info))
     return Start(networks, checkpoint.vae, checkpoint.prompt_embeds, scheduler, info)
 
 
 def _from_stable_diffusion(config: TrainConfig) -> Start:
     """Both UNets from Stable Diffusion's; the new input channels and the AU layer start at zero.
 
-    The folder is a diffusers checkpoint with ``unet/`` and ``vae/``; the prompt's embedding is read from
-    ``prompt_embeds.safetensors`` in it, so that no text encoder is needed.
+    The folder is a diffusers checkpoint with ``unet/`` and ``vae/``; the prompt's embedding is read
+    from ``prompt_embeds.safetensors`` in it, so that no text encoder is needed.
     """
     folder = Path(config.model.start_folder)
     vae_folder = Path(config.model.autoencoder) if config.model.autoencoder else folder / "vae"
     vae = load_autoencoder(vae_folder, torch.float32, CPU)
     controller = _controller(config, vae)
     channels = int(vae.config.latent_channels)
-    condition = channels if controller is None else 4
+    condition = channels if controller is None else controller.channels
     shape = read_config(folder / "unet")
-    weights = read_tensors(find_weights(folder / "unet"), torch.float32, CPU)
-    denoiser = build_unet({**shape, "in_channels": channels + condition}, AU_COUNT)
-    id_encoder = build_unet(shape, None)
+    path = find_weights(folder / "unet")
+    weights = read_tensors(path, torch.float32, CPU)
+    locality = config.model.locality
+    denoiser = build_unet({**shape, "in_channels": channels + condition}, AU_COUNT, locality)
+    id_encoder = build_unet(shape, None, locality)
+    expected = {k: tuple(v.shape) for k, v in id_encoder.state_dict().items()}
+    check_shapes(expected, {k: tuple(v.shape) for k, v in weights.items()}, path)
     id_encoder.load_state_dict(weights)
     _widen(denoiser, weights)
-    prompt = read_tensors(folder / "prompt_embeds.safetensors", torch.float32, CPU)["prompt_embeds"]
+    prompt = _prompt(folder / "prompt_embeds.safetensors")
     networks = Networks(denoiser, id_encoder, controller)
     return Start(networks, vae, prompt, _scheduler(config), _info(config))
+
+
+def _prompt(path: Path) -> Tensor:
+    if not path.is_file():
+        raise ConfigError(
+            f"{path} is missing; save the text encoder's output for the prompt, [1, 77, 768], "
+            "there under the key prompt_embeds"
+        )
+    return read_tensors(path, torch.float32, CPU)["prompt_embeds"]
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""The training objective (paper, Eq. 3): predict the noise of the target given identity, background and AU delta."""
+"""The training objective (paper, Eq. 3).
+
+The denoiser predicts the noise of the target given identity, background and AU delta.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,16 @@ class Draw:
 
 
 def draw(
-    batch: Batch, latent_shape: torch.Size, config: ObjectiveConfig, timesteps: int, generator: torch.Generator
+    batch: Batch,
+    latent_shape: torch.Size,
+    config: ObjectiveConfig,
+    timesteps: int,
+    generator: torch.Generator,
 ) -> Draw:
     """Noise, timesteps and the deltas as the networks see them.
 
-    All-zero deltas get N(0, sigma^2) noise so that "no change" differs from the null AU; then a share of all
-    deltas is replaced by the null AU, exact zeros (sections III-B and III-D).
+    All-zero deltas get N(0, sigma^2) noise so that "no change" differs from the null AU; then a
+    share of all deltas is replaced by the null AU, exact zeros (sections III-B and III-D).
     """
     rows = len(batch.delta)
     noise = torch.randn(rows, *latent_shape[1:], generator=generator)
@@ -54,21 +61,26 @@ class Latents:
 
     target: Tensor  # [B,C,h,w], times the scaling factor
     identity: Tensor  # [R,C,h,w], NOT scaled
-    condition: Tensor  # [B,C,h,w], NOT scaled; or the picture in -1..1 for a convolutional controller
+    condition: Tensor  # [B,C,h,w], NOT scaled; for a convolutional controller the picture, -1..1
 
 
 @torch.no_grad()
 def encode(batch: Batch, vae: Autoencoder, networks: Networks) -> Latents:
     """Posterior modes; only the target is multiplied by the scaling factor."""
     condition = (
-        encode_mode(vae, batch.condition) if networks.controller is None else batch.condition * 2 - 1
+        encode_mode(vae, batch.condition)
+        if networks.controller is None
+        else batch.condition * 2 - 1
     )
     target = encode_mode(vae, batch.target) * vae.config.scaling_factor
     return Latents(target, encode_mode(vae, batch.identity), condition)
 
 
 def loss_weight(batch: Batch, size: tuple[int, int], config: ObjectiveConfig) -> Tensor:
-    """Weights [B,1,h,w] with mean 1: full inside the face mask, more where an exact edit changes the picture."""
+    """Weights [B,1,h,w] with mean 1.
+
+    Full inside the face mask, more where an exact edit changes the picture.
+    """
     mask = F.adaptive_avg_pool2d(batch.mask, size)
     weight = config.outside_weight + (1 - config.outside_weight) * mask
     if config.change_weight:

@@ -1,7 +1,8 @@
 """Saving, resuming and exporting a run.
 
-A state folder holds safetensors and JSON, except the optimizer's moments, which torch writes and reads with
-``weights_only=True``. Folders are written under a temporary name and renamed when complete.
+A state folder holds safetensors and JSON, except the optimizer's moments, which torch writes and
+reads with ``weights_only=True``. Folders are written under a temporary name and renamed when
+complete.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from magicface_core.network.checkpoint import save_checkpoint
+from magicface_core.network.saving import save_checkpoint
 from magicface_core.network.weights import write_tensors
 
 from .averaging import WeightAverage
@@ -71,7 +72,11 @@ def restore(folder: Path, state: TrainState) -> None:
 
 
 def export(
-    folder: Path, state: TrainState, start: Start, config: TrainConfig, dtype: torch.dtype = torch.float16
+    folder: Path,
+    state: TrainState,
+    start: Start,
+    config: TrainConfig,
+    dtype: torch.dtype = torch.float16,
 ) -> Path:
     """The averaged weights as a checkpoint folder that ``MagicFace.load`` reads."""
     training = {**start.info.training, "steps": state.step, "config": dataclasses.asdict(config)}

@@ -1,7 +1,7 @@
-"""Train MagicFace: ``magicface-train --config configs/mini.yaml``, or through ``accelerate launch``.
+"""Train MagicFace: ``magicface-train --config FILE.yaml``, or through ``accelerate launch``.
 
-Reads from top to bottom: settings, networks, data, loop, checkpoint. All randomness of a step comes from the
-run's seed and the step's number, so a resumed run continues as if it had never stopped.
+Reads from top to bottom: settings, networks, data, loop, checkpoint. All randomness of a step comes
+from the run's seed and the step's number, so a resumed run continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -37,8 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="magicface-train", description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, help="YAML file with the settings")
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="override")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest state of the run's folder")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="section.key=value", help="override"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the newest state of the run's folder"
+    )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
@@ -61,7 +65,9 @@ def learning_rate(step: int, config: OptimConfig) -> float:
 
 def step_seed(run_seed: int, step: int, process: int) -> int:
     """The seed of one step on one process."""
-    return int(np.random.SeedSequence([run_seed, step, process]).generate_state(1, np.uint64)[0] >> 1)
+    return int(
+        np.random.SeedSequence([run_seed, step, process]).generate_state(1, np.uint64)[0] >> 1
+    )
 
 
 def train(config: TrainConfig, resume: bool = False) -> Path:
@@ -102,11 +108,19 @@ def train(config: TrainConfig, resume: bool = False) -> Path:
         window = config.data.window if state.step < config.data.window_steps else 0
         batch = data.batch(rng, config.data, window).to(accelerator.device)
         latents: Latents = encode(batch, start.vae, networks)
-        drawn = draw(batch, latents.target.shape, config.objective, len(scheduler.alphas_cumprod), generator)
+        drawn = draw(
+            batch, latents.target.shape, config.objective, len(scheduler.alphas_cumprod), generator
+        )
         weight = loss_weight(batch, latents.target.shape[-2:], config.objective)
         with accelerator.autocast():
             loss = edit_loss(
-                model, latents, weight, drawn.to(accelerator.device), prompt, scheduler, config.objective
+                model,
+                latents,
+                weight,
+                drawn.to(accelerator.device),
+                prompt,
+                scheduler,
+                config.objective,
             )
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
@@ -118,7 +132,8 @@ def train(config: TrainConfig, resume: bool = False) -> Path:
         average.update(state.step)
         bar.update()
         log.add(loss, norm, state.step, config)
-        if held_out is not None and state.step % config.run.validate_every == 0:
+        due = accelerator.is_main_process and state.step % config.run.validate_every == 0
+        if held_out is not None and due:
             log.write(state.step, validate(start, average, held_out, scheduler, config, output))
         if accelerator.is_main_process and state.step % config.run.save_every == 0:
             save(output, state, config)

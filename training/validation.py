@@ -1,4 +1,7 @@
-"""Deterministic validation: the loss by noise level, and how close one-step edits come to their exact answers."""
+"""Deterministic validation.
+
+The loss by noise level, and how close one-step edits come to their exact answers.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,12 @@ def validate(
     config: TrainConfig,
     output: Path,
 ) -> dict[str, float]:
-    """Losses at fixed noise levels and the one-step changed-pixel error ratio, with averaged weights.
+    """Losses at fixed noise levels and the changed-pixel error ratio of one-step edits.
 
-    Uses its own seeded generators and restores the trained weights, so training goes on as if it had not run.
-    Writes a picture grid (source, answer, one-step edit) to ``validation.png``.
+    Uses the averaged weights and its own seeded generators and restores the trained weights, so training goes on as if it
+    had not run. Writes a picture grid (source, answer, one-step edit) to ``validation.png``.
     """
-    device = start.prompt_embeds.device if start.prompt_embeds.is_cuda else next(start.networks.parameters()).device
+    device = next(start.networks.parameters()).device
     settings = replace(config.data, identities_per_step=4, other_scene=0.0, zero_delta=0.0)
     steps = len(scheduler.alphas_cumprod)
     levels = {f"loss_t{t}": t for t in (steps // 10, steps // 2, steps - 1)}
@@ -49,7 +52,10 @@ def validate(
             batch = data.batch(np.random.default_rng([1, index]), settings).to(device)
             latents = encode(batch, start.vae, start.networks)
             drawn = draw(
-                batch, latents.target.shape, replace(config.objective, au_dropout=0.0), steps,
+                batch,
+                latents.target.shape,
+                replace(config.objective, au_dropout=0.0),
+                steps,
                 torch.Generator().manual_seed(index),
             ).to(device)
             weight = loss_weight(batch, latents.target.shape[-2:], config.objective)
@@ -57,7 +63,12 @@ def validate(
                 fixed = replace(drawn, timestep=torch.full_like(drawn.timestep, level))
                 totals[name] += float(
                     edit_loss(
-                        start.networks, latents, weight, fixed, start.prompt_embeds.to(device), scheduler,
+                        start.networks,
+                        latents,
+                        weight,
+                        fixed,
+                        start.prompt_embeds.to(device),
+                        scheduler,
                         config.objective,
                     )
                 )
@@ -67,11 +78,19 @@ def validate(
             if index < 2:
                 rows.append(_strip(batch, edited))
     _save_grid(output / "validation.png", torch.cat(rows, dim=1))
-    return {**{k: v / BATCHES for k, v in totals.items()}, "one_step_ratio": error / max(change, 1e-9)}
+    return {
+        **{k: v / BATCHES for k, v in totals.items()},
+        "one_step_ratio": error / max(change, 1e-9),
+    }
 
 
 def _one_step(
-    start: Start, identity: Tensor, condition: Tensor, drawn: Draw, scheduler: DDPMScheduler, device: torch.device
+    start: Start,
+    identity: Tensor,
+    condition: Tensor,
+    drawn: Draw,
+    scheduler: DDPMScheduler,
+    device: torch.device,
 ) -> Tensor:
     """The clean picture predicted from pure noise at the last timestep."""
     last = torch.full_like(drawn.timestep, len(scheduler.alphas_cumprod) - 1)

@@ -20,9 +20,10 @@ OPTIONAL = {"numba": "faster synthetic faces", "accelerate": "training"}
 
 FULL_QUALITY = (
     f"1. download the folders denoising_unet and ID_enc of {RELEASED_WEIGHTS} into one folder",
-    "2. that release lacks an autoencoder and the prompt's embedding: put both into the same "
-    "folder, from any Stable Diffusion 1.5 checkpoint (vae/, prompt_embeds.safetensors)",
-    "3. magicface edit PHOTO --au AU12=4 -o OUT.png --model THAT_FOLDER",
+    "2. add the folder vae of any Stable Diffusion 1.5 checkpoint (diffusers layout)",
+    "3. add prompt_embeds.safetensors, key prompt_embeds: that checkpoint's text encoder output "
+    '[1,77,768] for "A close up of a person."',
+    "4. magicface edit PHOTO --au AU12=4 -o OUT.png --model THAT_FOLDER",
 )
 
 

@@ -73,7 +73,7 @@ class CheckpointEditor:
         seed: int = 0,
         batch: int = 16,
     ) -> None:
-        from ..sampling import make_scheduler
+        from ..schedulers import make_scheduler
 
         info = checkpoint.info
         self.checkpoint = checkpoint

@@ -1,8 +1,12 @@
-"""MagicFace's networks on stock diffusers: UNets, reference attention, Attribute Controller, autoencoders, files."""
+"""MagicFace's networks on stock diffusers.
+
+UNets, reference attention, Attribute Controller, autoencoders, checkpoint files.
+"""
 
 from __future__ import annotations
 
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint
 from .info import CheckpointInfo
+from .saving import save_checkpoint
 
 __all__ = ["Checkpoint", "CheckpointInfo", "load_checkpoint", "save_checkpoint"]

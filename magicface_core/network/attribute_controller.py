@@ -2,16 +2,17 @@
 
 Two kinds, chosen by the checkpoint (``magicface.json``, key ``attribute_controller``):
 
-* ``concatenation``, the released one: the picture goes through the VAE (posterior mode, no scaling factor) and
-  its latents are concatenated to the noisy latents, which makes eight input channels of four;
-* ``convolution``, the paper's description: the picture goes through convolutions with 4x4 kernels and stride 2
-  until it has the latents' size, and the result is concatenated in the same way. The paper names kernel, stride
-  and four channels; the SiLU between the layers and their number (log2 of the VAE's reduction) are ours.
+* ``concatenation``, the released one: the picture goes through the VAE (posterior mode, no scaling
+  factor) and its latents are concatenated to the noisy latents, which makes eight input channels of
+  four;
+* ``convolution``, the paper's description: the picture goes through convolutions with 4x4 kernels
+  and stride 2 until it has the latents' size, and the result is concatenated in the same way. The
+  paper names kernel, stride and four channels; the SiLU between the layers and their number (log2
+  of the VAE's reduction) are ours.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from torch import Tensor, nn
@@ -24,8 +25,9 @@ class ConvolutionController(nn.Module):
 
     def __init__(self, channels: int = 4, reduction: int = 8) -> None:
         super().__init__()
-        depth = int(math.log2(reduction))
-        if 2**depth != reduction or depth < 1:
+        self.channels, self.reduction = channels, reduction
+        depth = reduction.bit_length() - 1
+        if depth < 1 or 2**depth != reduction:
             raise ValueError(f"reduction must be a power of two above 1, got {reduction}")
         widths = [3, *[channels] * depth]
         layers: list[nn.Module] = []

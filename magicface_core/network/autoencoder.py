@@ -1,6 +1,12 @@
-"""Autoencoders: Stable Diffusion's ``AutoencoderKL`` for released checkpoints, a patch autoencoder for small ones."""
+"""Autoencoders between pictures and latents.
+
+Stable Diffusion's ``AutoencoderKL`` for released checkpoints, a patch autoencoder for small ones.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias, TypeVar
 
 import torch
 from diffusers import AutoencoderKL
@@ -11,6 +17,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+T = TypeVar("T")
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around SiLU, added to the input; the second starts at zero."""
@@ -19,8 +27,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        _start_at_zero(self.second)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.second(F.silu(self.first(F.silu(x))))
@@ -28,14 +35,16 @@ class ResidualBlock(nn.Module):
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):
-    """Non-overlapping patches to latents by one linear map, back by its inverse plus a convolutional refinement.
+    """One linear map from patches to latents; its inverse and a convolutional refinement back.
 
-    Encoding is a 1x1 convolution over unshuffled pixels, which starts as the principal components of image
-    patches (see ``fit_patches``), so that latents keep their place and the round trip is good from the start;
-    the decoder learns what the dropped components usually are and removes patch borders.
+    Encoding is a 1x1 convolution over unshuffled pixels, which starts as the principal components
+    of image patches (see ``fit_patches``), so that latents keep their place and the round trip is
+    good from the start; the decoder learns what the dropped components usually are and removes
+    patch borders.
 
-    Pictures are [B,3,H,W] in -1..1 with H and W multiples of ``patch_size``; latents [B,latent_channels,H/p,W/p].
-    Same interface as ``AutoencoderKL``, with a posterior of zero variance.
+    Pictures are [B,3,H,W] in -1..1 with H and W multiples of ``patch_size``; latents
+    [B,latent_channels,H/p,W/p]. Same interface as ``AutoencoderKL``, with a posterior of zero
+    variance.
     """
 
     @register_to_config
@@ -55,17 +64,16 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         self.refine = nn.Sequential(
             nn.Conv2d(latent_channels, width, 3, padding=1),
             *[ResidualBlock(width) for _ in range(blocks)],
-            nn.Conv2d(width, pixels, 3, padding=1),
+            _start_at_zero(nn.Conv2d(width, pixels, 3, padding=1)),
         )
         self.deblock = nn.Sequential(
-            nn.Conv2d(3, pixel_width, 3, padding=1), nn.SiLU(), nn.Conv2d(pixel_width, 3, 3, padding=1)
+            nn.Conv2d(3, pixel_width, 3, padding=1),
+            nn.SiLU(),
+            _start_at_zero(nn.Conv2d(pixel_width, 3, 3, padding=1)),
         )
-        for last in (self.refine[-1], self.deblock[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
 
     def encode(self, x: Tensor) -> AutoencoderKLOutput:
-        """Latents of ``x`` as a posterior of zero variance, so that ``.latent_dist.mode()`` is the encoding."""
+        """Latents of ``x`` as ``.latent_dist``, a posterior of zero variance."""
         mean = self.to_latents(F.pixel_unshuffle(x, self.config.patch_size))
         return AutoencoderKLOutput(
             latent_dist=DiagonalGaussianDistribution(
@@ -81,13 +89,15 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def fit_patches(self, pictures: Tensor, flatten: float = 0.5) -> None:
-        """Set both linear maps from the principal components of patches of ``pictures`` [B,3,H,W] in -1..1.
+        """Set both linear maps from the principal components of patches.
 
-        Component i is divided by its standard deviation to the power ``flatten``: 0 keeps the pixels' metric, 1
-        whitens; 0.5 keeps coarse components heavier without drowning the fine ones. The latents' overall
-        standard deviation becomes 1.
+        ``pictures`` are [B,3,H,W] in -1..1. Component i is divided by its standard deviation to the
+        power ``flatten``: 0 keeps the pixels' metric, 1 whitens; 0.5 keeps coarse components
+        heavier without drowning the fine ones. The latents' overall standard deviation becomes 1.
         """
-        patches = F.pixel_unshuffle(pictures, self.config.patch_size).permute(0, 2, 3, 1).flatten(0, 2)
+        patches = (
+            F.pixel_unshuffle(pictures, self.config.patch_size).permute(0, 2, 3, 1).flatten(0, 2)
+        )
         mean = patches.mean(0)
         centred = (patches - mean).double()
         variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
@@ -97,17 +107,50 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         scale = deviations.pow(flatten)
         scale = scale * (deviations / scale).square().mean().sqrt()
         encode = (basis / scale).T.float()
-        self.to_latents.weight.copy_(encode[:, :, None, None])
-        self.to_latents.bias.copy_(-(encode @ mean))
-        self.to_pixels.weight.copy_((basis * scale).float()[:, :, None, None])
-        self.to_pixels.bias.copy_(mean)
+        _set_linear(self.to_latents, encode, -(encode @ mean))
+        _set_linear(self.to_pixels, (basis * scale).float(), mean)
 
 
-Autoencoder = AutoencoderKL | PatchAutoencoder
+def _start_at_zero(layer: nn.Conv2d) -> nn.Conv2d:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _set_linear(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Set a 1x1 convolution; weight [out, in], bias [out]."""
+    for parameter, value in zip(layer.parameters(), (weight[:, :, None, None], bias), strict=True):
+        parameter.copy_(value)
+
+
+_OLD_ATTENTION_NAMES = {
+    "query": "to_q",
+    "key": "to_k",
+    "value": "to_v",
+    "proj_attn": "to_out.0",
+}
+
+
+def to_current_keys(tensors: Mapping[str, T]) -> dict[str, T]:
+    """Keys of an ``AutoencoderKL`` file under diffusers' present names.
+
+    Stable Diffusion 1.5's own files still call the middle block's attention layers ``query``,
+    ``key``, ``value`` and ``proj_attn``. Other keys stay.
+    """
+    return {_current(key): value for key, value in tensors.items()}
+
+
+def _current(key: str) -> str:
+    stem, _, rest = key.partition(".attentions.0.")
+    name, _, kind = rest.rpartition(".")
+    return f"{stem}.attentions.0.{_OLD_ATTENTION_NAMES.get(name, name)}.{kind}" if rest else key
+
+
+Autoencoder: TypeAlias = AutoencoderKL | PatchAutoencoder
 
 
 def encode_mode(vae: Autoencoder, picture: Tensor) -> Tensor:
-    """Posterior mode of a picture [B,3,H,W] in 0..1, without the scaling factor (released convention)."""
+    """Posterior mode of a picture [B,3,H,W] in 0..1, as released: without the scaling factor."""
     parameter = next(vae.parameters())
     mode: Tensor = vae.encode(picture.to(parameter) * 2 - 1).latent_dist.mode()
     return mode

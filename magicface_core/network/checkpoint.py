@@ -1,17 +1,18 @@
 """Checkpoint folders: the released layout, plus what a self-contained checkpoint adds.
 
-``denoising_unet/`` and ``ID_enc/`` as released (``config.json`` + safetensors, keys as they are), ``vae/``,
-``scheduler_config.json``, ``prompt_embeds.safetensors`` and ``magicface.json``. The released folder has only the
-first two: the autoencoder then comes from ``vae_folder`` and the prompt's embedding from ``prompt_embeds``.
+``denoising_unet/`` and ``ID_enc/`` as released (``config.json`` + safetensors, keys as they are),
+``vae/``, ``scheduler_config.json``, ``prompt_embeds.safetensors`` and ``magicface.json``. The
+released folder has only the first two: the autoencoder then comes from ``vae_folder`` and the
+prompt's embedding from ``prompt_embeds``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from .attribute_controller import ConvolutionController
-from .autoencoder import Autoencoder, PatchAutoencoder, reduction_factor
+from .autoencoder import Autoencoder, PatchAutoencoder, reduction_factor, to_current_keys
 from .info import CheckpointInfo, read_info
 from .unet import AU_COUNT, build_unet, to_released_keys, to_stock_keys
 from .weights import (
@@ -29,9 +30,9 @@ from .weights import (
     read_config,
     read_header,
     read_tensors,
-    write_tensors,
 )
 
+T = TypeVar("T")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets" / "mini"
 STABLE_DIFFUSION_SCHEDULER: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -121,11 +122,14 @@ def resolve_folder(name_or_folder: str | Path) -> Path:
     folder = EMBEDDED if str(name_or_folder) == "mini" else Path(name_or_folder).expanduser()
     if not folder.is_dir():
         raise CheckpointError(
-            f"no checkpoint folder {folder}; give a folder with denoising_unet/ and ID_enc/, or 'mini'"
+            f"no checkpoint folder {folder}; "
+            "give a folder with denoising_unet/ and ID_enc/, or 'mini'"
         )
     for part in ("denoising_unet", "ID_enc"):
         if not (folder / part).is_dir():
-            raise CheckpointError(f"{folder} lacks the folder {part}/; copy it from the checkpoint's source")
+            raise CheckpointError(
+                f"{folder} lacks the folder {part}/; copy it from the checkpoint's source"
+            )
     return folder
 
 
@@ -137,12 +141,16 @@ def default_device() -> torch.device:
 
 
 def load_unet(
-    folder: Path, au_inputs: int | None, info: CheckpointInfo, dtype: torch.dtype, device: torch.device
+    folder: Path,
+    au_inputs: int | None,
+    info: CheckpointInfo,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> UNet2DConditionModel:
     """One of the two UNets, its header checked before any weight is read."""
-    with torch.device("meta"):
-        unet = build_unet(read_config(folder), au_inputs, info.locality)
-    _fill(unet, find_weights(folder), dtype, device, released=True)
+    config = read_config(folder)
+    unet = _build_empty(folder, lambda: build_unet(config, au_inputs, info.locality))
+    _fill(unet, find_weights(folder), dtype, device, to_stock_keys, to_released_keys)
     return unet.eval().requires_grad_(False)
 
 
@@ -150,22 +158,41 @@ def load_autoencoder(folder: Path, dtype: torch.dtype, device: torch.device) -> 
     """``AutoencoderKL`` or ``PatchAutoencoder``, whichever the folder's config names."""
     config = read_config(folder)
     kind = PatchAutoencoder if config.get("_class_name") == "PatchAutoencoder" else AutoencoderKL
-    with torch.device("meta"):
-        vae = kind.from_config({k: v for k, v in config.items() if not k.startswith("_")})
-    _fill(vae, find_weights(folder), dtype, device)
-    ready: Autoencoder = vae.eval().requires_grad_(False)
-    return ready
+    settings = {k: v for k, v in config.items() if not k.startswith("_")}
+    vae: Autoencoder = _build_empty(folder, lambda: kind.from_config(settings))
+    _fill(vae, find_weights(folder), dtype, device, to_current_keys)
+    return vae.eval().requires_grad_(False)
+
+
+def _build_empty(folder: Path, build: Callable[[], Any]) -> Any:
+    """A module without storage; a config that makes none is the checkpoint's fault."""
+    try:
+        with torch.device("meta"):
+            return build()
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder}/config.json describes no network this version can build: {error}"
+        ) from error
+
+
+Renaming = Callable[[Mapping[str, T]], dict[str, T]]
 
 
 def _fill(
-    module: nn.Module, path: Path, dtype: torch.dtype, device: torch.device, released: bool = False
+    module: nn.Module,
+    path: Path,
+    dtype: torch.dtype,
+    device: torch.device,
+    from_file: Renaming,
+    to_file: Renaming = dict,
 ) -> None:
+    """Load a file whose keys ``from_file`` turns into the module's; ``to_file`` is its inverse.
+
+    Complaints name keys as they are in the file.
+    """
     expected = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    if released:
-        expected = dict(to_released_keys(expected))  # type: ignore[arg-type]
-    check_shapes(expected, read_header(path), path)
-    tensors = read_tensors(path, dtype, device)
-    load_into(module, to_stock_keys(tensors) if released else tensors)
+    check_shapes(to_file(expected), to_file(from_file(read_header(path))), path)
+    load_into(module, from_file(read_tensors(path, dtype, device)))
 
 
 def _vae_folder(folder: Path, given: Path | None) -> Path:
@@ -182,11 +209,12 @@ def _load_controller(
 ) -> ConvolutionController | None:
     if info.attribute_controller == "concatenation":
         return None
-    path = find_weights(folder / "attribute_controller")
-    config = read_config(folder / "attribute_controller")
-    with torch.device("meta"):
-        controller = ConvolutionController(config["channels"], config["reduction"])
-    _fill(controller, path, dtype, device)
+    place = folder / "attribute_controller"
+    config = read_config(place)
+    controller: ConvolutionController = _build_empty(
+        place, lambda: ConvolutionController(config["channels"], config["reduction"])
+    )
+    _fill(controller, find_weights(place), dtype, device, dict)
     return controller.eval().requires_grad_(False)
 
 
@@ -194,18 +222,22 @@ def _load_prompt(folder: Path, given: Tensor | None, denoiser: UNet2DConditionMo
     path = folder / "prompt_embeds.safetensors"
     if given is None and not path.is_file():
         raise CheckpointError(
-            f"{folder} lacks prompt_embeds.safetensors; pass prompt_embeds, the text encoder's [1, 77, 768] "
-            'output for "A close up of a person."'
+            f"{folder} lacks prompt_embeds.safetensors; pass prompt_embeds, the text encoder's "
+            '[1, 77, 768] output for "A close up of a person."'
         )
     if given is None:
         read_header(path)
         tensors = read_tensors(path, torch.float32, torch.device("cpu"))
         if "prompt_embeds" not in tensors:
-            raise CheckpointError(f"{path} holds {sorted(tensors)[:3]}, expected the key prompt_embeds")
+            raise CheckpointError(
+                f"{path} holds {sorted(tensors)[:3]}, expected the key prompt_embeds"
+            )
         given = tensors["prompt_embeds"]
     width = int(denoiser.config.cross_attention_dim)
     if given.ndim != 3 or given.shape[0] != 1 or given.shape[2] != width:
-        raise CheckpointError(f"prompt_embeds has shape {list(given.shape)}, expected [1, tokens, {width}]")
+        raise CheckpointError(
+            f"prompt_embeds has shape {list(given.shape)}, expected [1, tokens, {width}]"
+        )
     return given
 
 
@@ -215,14 +247,16 @@ def _load_scheduler(folder: Path) -> dict[str, Any]:
         return dict(STABLE_DIFFUSION_SCHEDULER)
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(tree, dict):
+        raise CheckpointError(f"{path} holds {type(tree).__name__}, not an object")
     return {k: v for k, v in tree.items() if not k.startswith("_")}
 
 
 def _check_channels(checkpoint: Checkpoint, folder: Path) -> None:
     latent = int(checkpoint.vae.config.latent_channels)
-    condition = latent if checkpoint.controller is None else checkpoint.controller.layers[-1].out_channels
+    condition = latent if checkpoint.controller is None else checkpoint.controller.channels
     found = {
         "denoising_unet in_channels": (checkpoint.denoiser.config.in_channels, latent + condition),
         "denoising_unet out_channels": (checkpoint.denoiser.config.out_channels, latent),
@@ -230,39 +264,6 @@ def _check_channels(checkpoint: Checkpoint, folder: Path) -> None:
     }
     for name, (value, expected) in found.items():
         if value != expected:
-            raise CheckpointError(f"{folder}: {name} is {value}, but the autoencoder asks for {expected}")
-
-
-def save_checkpoint(
-    folder: Path,
-    *,
-    denoiser: UNet2DConditionModel,
-    id_encoder: UNet2DConditionModel,
-    vae: Autoencoder,
-    prompt_embeds: Tensor,
-    scheduler_config: Mapping[str, Any],
-    info: CheckpointInfo,
-    controller: ConvolutionController | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> None:
-    """Write a complete checkpoint folder in the layout above, released key names included."""
-    for name, module in (("denoising_unet", denoiser), ("ID_enc", id_encoder), ("vae", vae)):
-        _save_module(folder / name, to_released_keys(module.state_dict()), module.config, type(module), dtype)
-    if controller is not None:
-        first, count = controller.layers[0], sum(1 for m in controller.layers if isinstance(m, nn.Conv2d))
-        settings = {"channels": first.out_channels, "reduction": 2**count}
-        _save_module(
-            folder / "attribute_controller", controller.state_dict(), settings, type(controller), dtype
-        )
-    write_tensors(folder / "prompt_embeds.safetensors", {"prompt_embeds": prompt_embeds.float()})
-    (folder / "scheduler_config.json").write_text(json.dumps(dict(scheduler_config), indent=2) + "\n")
-    (folder / "magicface.json").write_text(info.to_json())
-
-
-def _save_module(
-    folder: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], kind: type, dtype: torch.dtype
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {"_class_name": kind.__name__, **{k: v for k, v in config.items() if not k.startswith("_")}}
-    (folder / "config.json").write_text(json.dumps(settings, indent=2, default=list) + "\n")
-    write_tensors(folder / "diffusion_pytorch_model.safetensors", {k: v.to(dtype) for k, v in tensors.items()})
+            raise CheckpointError(
+                f"{folder}: {name} is {value}, but the autoencoder asks for {expected}"
+            )

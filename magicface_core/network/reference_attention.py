@@ -1,19 +1,20 @@
 """Reference attention: the denoiser's self-attention also sees the ID encoder's tokens.
 
-In every BasicTransformerBlock the denoising UNet attends, with queries of its own tokens only, to keys and
-values of ``cat([own tokens, reference tokens])`` (paper, section III-C). Keys and values of the reference depend
-neither on the timestep nor on the AUs, so they are projected once per identity image and shared by all steps,
-both guidance halves and every edit of that image.
+In every BasicTransformerBlock the denoising UNet attends, with queries of its own tokens only, to
+keys and values of ``cat([own tokens, reference tokens])`` (paper, section III-C). Keys and values
+of the reference depend neither on the timestep nor on the AUs, so they are projected once per
+identity image and shared by all steps, both guidance halves and every edit of that image.
 
 Deviations from the released code, both with equal results:
 
-* the release concatenates before ``norm1`` and drops the reference half of the output, which computes queries
-  for reference tokens in vain; LayerNorm acts per token, so normalising the two parts apart is the same;
+* the release concatenates before ``norm1`` and drops the reference half of the output, which
+  computes queries for reference tokens in vain; LayerNorm acts per token, so normalising the two
+  parts apart is the same;
 * the ID encoder stops after its last transformer block: what follows feeds nothing.
 
-``locality`` is an extension that only checkpoints asking for it use (the released ones do not): a distance
-penalty on attention in the manner of ALiBi (Press et al. 2022), so that a small model need not discover from
-nothing that the identity's eye belongs where the portrait's eye is.
+``locality`` is an extension that only checkpoints asking for it use (the released ones do not): a
+distance penalty on attention in the manner of ALiBi (Press et al. 2022), so that a small model need
+not discover from nothing that the identity's eye belongs where the portrait's eye is.
 """
 
 from __future__ import annotations
@@ -35,18 +36,21 @@ from torch import Tensor
 class Reference:
     """Keys and values of one or more identity images for each of the denoiser's transformer blocks.
 
-    ``keys[i]`` and ``values[i]`` are [R, N_i, C_i]: R identity images, N_i tokens, C_i channels of block i.
+    ``keys[i]`` and ``values[i]`` are [R, N_i, C_i]: R identity images, N_i tokens, C_i channels of
+    block i.
     """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
 
     def for_batch(self, index: int, batch: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of block ``index`` repeated to ``batch`` rows (row b belongs to identity b mod R)."""
+        """Keys and values of block ``index`` for ``batch`` rows; row b has identity b mod R."""
         key, value = self.keys[index], self.values[index]
         repeats, rest = divmod(batch, key.shape[0])
         if rest:
-            raise ValueError(f"a batch of {batch} cannot share {key.shape[0]} identity images evenly")
+            raise ValueError(
+                f"a batch of {batch} cannot share {key.shape[0]} identity images evenly"
+            )
         if repeats == 1:
             return key, value
         if key.shape[0] == 1:
@@ -66,7 +70,10 @@ def transformer_blocks(unet: UNet2DConditionModel) -> Iterator[BasicTransformerB
 
 
 class ReferenceSelfAttention:
-    """Attention processor of one self-attention layer; ``reference`` comes with each call, nothing is stored."""
+    """Attention processor of one self-attention layer.
+
+    ``reference`` comes with each call; nothing is stored.
+    """
 
     def __init__(self, index: int, locality: Sequence[float] = ()) -> None:
         self.index = index
@@ -80,11 +87,10 @@ class ReferenceSelfAttention:
         attention_mask: Tensor | None = None,
         reference: Reference | None = None,
     ) -> Tensor:
-        batch, tokens, channels = hidden_states.shape
         query = attn.to_q(hidden_states)
         key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
         if reference is not None:
-            reference_key, reference_value = reference.for_batch(self.index, batch)
+            reference_key, reference_value = reference.for_batch(self.index, len(hidden_states))
             key = torch.cat([key, reference_key.to(key.dtype)], dim=1)
             value = torch.cat([value, reference_value.to(value.dtype)], dim=1)
         if self.locality:
@@ -94,7 +100,7 @@ class ReferenceSelfAttention:
 
 
 class PromptAttention:
-    """Attention processor of the cross-attention layers: plain attention to the prompt, reference ignored."""
+    """Attention processor of a cross-attention layer: attends to the prompt, not the reference."""
 
     def __call__(
         self,
@@ -126,11 +132,12 @@ def scaled_dot_product(query: Tensor, key: Tensor, value: Tensor, heads: int) ->
 def add_distance_penalty(
     query: Tensor, key: Tensor, heads: int, locality: Sequence[float]
 ) -> tuple[Tensor, Tensor]:
-    """Three channels more per head that lower each score by ``slope * squared distance`` of the two tokens.
+    """Three more channels per head, which lower scores by ``slope * squared distance``.
 
-    The N query tokens form a square grid; the key tokens are one or more copies of that grid (own tokens,
-    reference tokens). With p the query's and p' the key's place, -|p - p'|^2 = 2 p.p' - |p'|^2 - |p|^2, and the
-    last term cancels in the softmax, so the penalty is a dot product and needs no mask.
+    The N query tokens form a square grid; the key tokens are one or more copies of that grid (own
+    tokens, reference tokens). With p the query's and p' the key's place, -|p - p'|^2 = 2 p.p' -
+    |p'|^2 - |p|^2, and the last term cancels in the softmax, so the penalty is a dot product and
+    needs no mask.
 
     Args:
         query: [B, N, heads * d]; key: [B, M, heads * d] with M a multiple of N.
@@ -141,24 +148,35 @@ def add_distance_penalty(
     """
     side = math.isqrt(query.shape[1])
     if side * side != query.shape[1]:
-        raise ValueError(f"a checkpoint with locality needs square pictures, got {query.shape[1]} tokens")
-    query, key = query.unflatten(2, (heads, -1)), key.unflatten(2, (heads, -1))
+        raise ValueError(
+            f"a checkpoint with locality needs square pictures, got {query.shape[1]} tokens"
+        )
     axis = torch.arange(side, device=query.device, dtype=torch.float32) - (side - 1) / 2
     grid = torch.cartesian_prod(axis, axis)
-    slopes = torch.tensor(locality, device=query.device)[None, :, None] * query.shape[-1] ** 0.5
-    query_place = slopes * torch.cat([2 * grid, -torch.ones(len(grid), 1, device=grid.device)], 1)[:, None]
+    # The scores will be divided by the square root of the head's width.
+    width = query.shape[2] // heads
+    slopes = torch.tensor(locality, device=query.device)[None, :, None] * width**0.5
+    query_place = slopes * torch.cat([2 * grid, -torch.ones_like(grid[:, :1])], 1)[:, None]
     key_place = torch.cat([grid, grid.square().sum(1, keepdim=True)], 1)[:, None]
     key_place = key_place.repeat(key.shape[1] // len(grid), heads, 1)
-    return tuple(
-        torch.cat([t, place.to(t).expand(len(t), -1, -1, -1)], 3).flatten(2)
-        for t, place in ((query, query_place), (key, key_place))
-    )
+    return _append(query, query_place), _append(key, key_place)
+
+
+def _append(tokens: Tensor, channels: Tensor) -> Tensor:
+    """Append channels [N, heads, c] to each head of tokens [B, N, heads * d]."""
+    per_head = tokens.unflatten(2, (channels.shape[1], -1))
+    added = channels.to(tokens).expand(len(tokens), -1, -1, -1)
+    return torch.cat([per_head, added], dim=3).flatten(2)
 
 
 def install_processors(unet: UNet2DConditionModel, locality: Sequence[float] = ()) -> None:
-    """Give every attention layer of ``unet`` the processors of this module, numbered in execution order."""
+    """Give every attention layer of ``unet`` this module's processors, in execution order.
+
+    ``locality`` is repeated to the number of heads of each layer.
+    """
     for index, block in enumerate(transformer_blocks(unet)):
-        slopes = tuple(locality[h % len(locality)] for h in range(block.attn1.heads)) if locality else ()
+        heads = block.attn1.heads
+        slopes = [locality[h % len(locality)] for h in range(heads)] if locality else ()
         block.attn1.set_processor(ReferenceSelfAttention(index, slopes))
         if block.attn2 is not None:
             block.attn2.set_processor(PromptAttention())
@@ -167,10 +185,10 @@ def install_processors(unet: UNet2DConditionModel, locality: Sequence[float] = (
 def identity_features(
     id_encoder: UNet2DConditionModel, latents: Tensor, prompt_embeds: Tensor
 ) -> list[Tensor]:
-    """Run the ID encoder at timestep 0 and collect the input of each transformer block, before its ``norm1``.
+    """The ID encoder's features at timestep 0: what enters each block, before its ``norm1``.
 
-    ``latents`` [R, C, h, w] are the mode of the VAE's posterior WITHOUT the scaling factor, as released.
-    Returns one [R, N_i, C_i] tensor per block, in execution order.
+    ``latents`` [R, C, h, w] are the mode of the VAE's posterior WITHOUT the scaling factor, as
+    released. Returns one [R, N_i, C_i] tensor per block, in execution order.
     """
     features: list[Tensor] = []
 
@@ -186,7 +204,9 @@ def identity_features(
     return features
 
 
-def _run_to_last_attention(unet: UNet2DConditionModel, sample: Tensor, prompt_embeds: Tensor) -> None:
+def _run_to_last_attention(
+    unet: UNet2DConditionModel, sample: Tensor, prompt_embeds: Tensor
+) -> None:
     """The UNet's forward pass at timestep 0, ended after the last up block that holds attention."""
     prompt = prompt_embeds.to(sample.dtype).expand(sample.shape[0], -1, -1)
     time = unet.time_embedding(unet.get_time_embed(sample=sample, timestep=0))
@@ -204,12 +224,16 @@ def _run_to_last_attention(unet: UNet2DConditionModel, sample: Tensor, prompt_em
         extra = {"encoder_hidden_states": prompt} if hasattr(block, "attentions") else {}
         size = skips[-1].shape[2:] if index < len(unet.up_blocks) - 1 else None
         sample = block(
-            hidden_states=sample, temb=time, res_hidden_states_tuple=taken, upsample_size=size, **extra
+            hidden_states=sample,
+            temb=time,
+            res_hidden_states_tuple=taken,
+            upsample_size=size,
+            **extra,
         )
 
 
 def project_reference(denoiser: UNet2DConditionModel, features: Sequence[Tensor]) -> Reference:
-    """Keys and values that the denoiser's own ``norm1``, ``to_k`` and ``to_v`` make of the ID encoder's features."""
+    """Keys and values that the denoiser's own layers make of the ID encoder's features."""
     keys, values = [], []
     for block, feature in zip(transformer_blocks(denoiser), features, strict=True):
         normed = block.norm1(feature)

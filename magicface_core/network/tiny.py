@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from .attribute_controller import ConvolutionController, ControllerKind
+from .attribute_controller import ControllerKind, ConvolutionController
 from .autoencoder import PatchAutoencoder
-from .checkpoint import STABLE_DIFFUSION_SCHEDULER, save_checkpoint
+from .checkpoint import STABLE_DIFFUSION_SCHEDULER
 from .info import CheckpointInfo
+from .saving import save_checkpoint
 from .unet import AU_COUNT, build_unet
 
 TINY_UNET: dict[str, Any] = {
@@ -34,7 +35,7 @@ def write_tiny_checkpoint(
     dtype: torch.dtype = torch.float32,
     **info: Any,
 ) -> Path:
-    """Write a complete checkpoint folder of a few thousand random parameters; returns the folder."""
+    """Write a complete folder of a few thousand random parameters; returns the folder."""
     torch.manual_seed(seed)
     vae = PatchAutoencoder(patch_size=8, latent_channels=4, width=8, blocks=1, pixel_width=4)
     controller = ConvolutionController(4, 8) if attribute_controller == "convolution" else None

@@ -1,4 +1,7 @@
-"""Reading and writing safetensors: shapes and keys are checked against the file's header before anything is loaded."""
+"""Reading and writing safetensors.
+
+Shapes and keys are checked against the file's header before anything is loaded.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,18 @@ def find_weights(folder: Path) -> Path:
     for name in WEIGHTS_NAMES:
         if (folder / name).is_file():
             return folder / name
-    raise CheckpointError(f"{folder} lacks {WEIGHTS_NAMES[0]}; copy the file from the checkpoint's source")
+    raise CheckpointError(
+        f"{folder} lacks {WEIGHTS_NAMES[0]}; copy the file from the checkpoint's source"
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The ``config.json`` of a diffusers folder."""
     path = folder / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{folder} lacks config.json; copy the file from the checkpoint's source")
+        raise CheckpointError(
+            f"{folder} lacks config.json; copy the file from the checkpoint's source"
+        )
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -48,7 +55,9 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="pt") as file:
             return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); copy it again") from error
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file ({error}); copy it again"
+        ) from error
 
 
 def _check_header_size(path: Path) -> None:
@@ -57,7 +66,8 @@ def _check_header_size(path: Path) -> None:
     limit = min(MAX_HEADER_BYTES, path.stat().st_size - 8)
     if size > limit:
         raise CheckpointError(
-            f"{path} announces a header of {size} bytes where at most {max(limit, 0)} fit; it is damaged, copy it again"
+            f"{path} announces a header of {size} bytes where at most {max(limit, 0)} fit; "
+            "it is damaged, copy it again"
         )
 
 
@@ -65,7 +75,9 @@ def read_tensors(path: Path, dtype: torch.dtype, device: torch.device) -> dict[s
     """All tensors of a file, floating ones in ``dtype``."""
     with safe_open(path, framework="pt") as file:
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    return {k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in tensors.items()}
+    return {
+        k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in tensors.items()
+    }
 
 
 def check_shapes(
@@ -92,8 +104,14 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     module.load_state_dict(dict(tensors), strict=True, assign=True)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write atomically: a temporary file beside the target, then a rename."""
     temporary = path.with_name(path.name + ".partial")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, dict(metadata or {"format": "pt"}))
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+        temporary,
+        dict(metadata or {"format": "pt"}),
+    )
     os.replace(temporary, path)

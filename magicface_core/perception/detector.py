@@ -127,8 +127,8 @@ class BlazeFaceDetector:
             ]
             boxes, scores = self.network((torch.cat(pictures) * 2 - 1).permute(0, 2, 3, 1))
             for frame, box, score in zip(part, boxes, scores, strict=True):
-                values = torch.sigmoid(score[:, 0].clamp(-100, 100)).double().cpu().numpy()
-                found += self._decoded(frame, box.double().cpu().numpy(), values)
+                values = torch.sigmoid(score[:, 0].clamp(-100, 100)).cpu().double().numpy()
+                found += self._decoded(frame, box.cpu().double().numpy(), values)
         return found
 
     def _decoded(self, frame: Crop, raw: np.ndarray, scores: np.ndarray) -> list[Detection]:

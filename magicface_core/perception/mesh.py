@@ -35,7 +35,7 @@ class FaceMesh:
         matrix = frame.matrix_to_source(INPUT_SIZE)
         picture = resample(image, matrix, (INPUT_SIZE, INPUT_SIZE), padding="zeros")
         points, belief, _ = self.network(picture.permute(0, 2, 3, 1))
-        mesh = points.reshape(POINTS, 3).double().cpu().numpy()
+        mesh = points.reshape(POINTS, 3).cpu().double().numpy()
         depth = mesh[:, 2] * frame.side / INPUT_SIZE
         placed = np.column_stack([frame.to_source(mesh[:, :2], INPUT_SIZE), depth])
         return placed, float(torch.sigmoid(belief.flatten()[0]))

@@ -36,7 +36,7 @@ class Frame:
     au: Array
     """[12] intensities 0..5 in the order of `AU_ORDER`, float32."""
     pose: Array
-    """[3] yaw (to the subject's left), pitch, roll of the head in degrees, float32."""
+    """[3] degrees, float32: yaw to the subject's left, pitch down, roll to the left shoulder."""
     noise_seed: int
     """Seed of the sensor noise."""
     asymmetry: Array

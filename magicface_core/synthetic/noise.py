@@ -1,4 +1,4 @@
-"""Procedural noise: fractal fields, a bank of periodic ones for skin, and hair strands."""
+"""Procedural noise: fractal fields, a bank of them for skin, and hair strands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIELDS_PER_KIND = 6
 FRACTAL_KINDS = {"low": (4, 4), "mid": (32, 4), "fine": (128, 2), "warp": (64, 2)}
 """Kind of noise -> (cells across at the coarsest octave, octaves)."""
 OVERSCAN = 3
-"""Cells repeated past the edge, so that the bicubic enlargement is periodic."""
+"""Cells repeated past the far edge; fields repeat but for half a cell at the seam."""
 
 
 def _normal_grid(rng: np.random.Generator, height: int, width: int) -> Tensor:
@@ -27,7 +27,7 @@ def _normal_grid(rng: np.random.Generator, height: int, width: int) -> Tensor:
     return torch.from_numpy(values)
 
 
-def _periodic_octave(rng: np.random.Generator, height: int, width: int, cells: int) -> Array:
+def _noise_octave(rng: np.random.Generator, height: int, width: int, cells: int) -> Array:
     grid = _normal_grid(rng, cells, cells)
     grid = torch.cat([grid, grid[..., :OVERSCAN]], -1)
     grid = torch.cat([grid, grid[:, :, :OVERSCAN]], -2)
@@ -39,12 +39,12 @@ def _periodic_octave(rng: np.random.Generator, height: int, width: int, cells: i
 def fractal_noise(
     rng: np.random.Generator, height: int, width: int, base: int, octaves: int
 ) -> Array:
-    """Periodic fractal noise [height, width], about -1..1, ``base`` cells across at first."""
+    """Fractal noise [height, width], about -1..1, ``base`` cells across in the first octave."""
     field = np.zeros((height, width), np.float32)
     amplitude, power = 1.0, 0.0
     for octave in range(octaves):
         cells = min(base * 2**octave, min(height, width))
-        field += amplitude * _periodic_octave(rng, height, width, cells)
+        field += amplitude * _noise_octave(rng, height, width, cells)
         power += amplitude * amplitude
         amplitude *= 0.5
     return field / math.sqrt(power) * 0.6
@@ -59,7 +59,7 @@ def _stroke_noise(rng: np.random.Generator, size: int) -> Array:
 
 @dataclass(frozen=True)
 class NoiseBank:
-    """Periodic fields of chart size; flipping and shifting one is far cheaper than a new one."""
+    """Fields of chart size; flipping and shifting one is far cheaper than drawing a new one."""
 
     fields: dict[str, list[Array]]
 

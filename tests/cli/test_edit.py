@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -62,16 +63,12 @@ def test_person_region_reaches_further(edit: Callable, astronaut: Path, tmp_path
     assert shares[0] < shares[1]
 
 
-def test_zero_delta_returns_the_photograph(
-    edit: Callable, astronaut: Path, tmp_path: Path
-) -> None:
+def test_zero_delta_returns_the_photograph(edit: Callable, astronaut: Path, tmp_path: Path) -> None:
     assert edit(astronaut, "--au", "AU12=0").code == 0
     assert not changed(astronaut, tmp_path / "out.png").any()
 
 
-def test_either_face_of_a_large_photograph(
-    edit: Callable, two_faces: Path, tmp_path: Path
-) -> None:
+def test_either_face_of_a_large_photograph(edit: Callable, two_faces: Path, tmp_path: Path) -> None:
     columns = []
     for face in (0, 1):
         output = tmp_path / f"{face}.png"
@@ -127,13 +124,11 @@ def test_faces_that_cannot_be_edited(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_scheduler_and_device(edit: Callable, astronaut: Path, tmp_path: Path) -> None:
-    scheduler = edit(astronaut, "--au", "AU12=4", "--scheduler", "magic")
-    assert scheduler.code == 2
-    assert "unipc" in scheduler.error_line
-    device = edit(astronaut, "--au", "AU12=4", "--device", "abacus")
-    assert device.code == 0, "the fixture's --device cpu comes last"
-    (tmp_path / "out.png").unlink()
+def test_unknown_scheduler(edit: Callable, astronaut: Path, tmp_path: Path) -> None:
+    outcome = edit(astronaut, "--au", "AU12=4", "--scheduler", "magic")
+    assert outcome.code == 2
+    assert "unipc" in outcome.error_line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_absent_device(magicface: Callable, astronaut: Path, tmp_path: Path) -> None:
@@ -178,7 +173,7 @@ def test_interruption_leaves_nothing_behind(
     process = subprocess.Popen(words, stderr=subprocess.PIPE)
     assert process.stderr is not None
     seen = b""
-    while b"editing:   1%" not in seen and (block := process.stderr.read1()):
+    while not re.search(rb"[1-9]\d*/1000", seen) and (block := process.stderr.read1()):
         seen += block
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()

@@ -1,0 +1,69 @@
+"""Writing a checkpoint folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from .attribute_controller import ConvolutionController
+from .autoencoder import Autoencoder
+from .info import CheckpointInfo
+from .unet import to_released_keys
+from .weights import write_tensors
+
+
+def save_checkpoint(
+    folder: Path,
+    *,
+    denoiser: UNet2DConditionModel,
+    id_encoder: UNet2DConditionModel,
+    vae: Autoencoder,
+    prompt_embeds: Tensor,
+    scheduler_config: Mapping[str, Any],
+    info: CheckpointInfo,
+    controller: ConvolutionController | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write a complete folder in the layout of ``checkpoint.py``, with the released key names."""
+    for name, module in (("denoising_unet", denoiser), ("ID_enc", id_encoder), ("vae", vae)):
+        _save_module(
+            folder / name, to_released_keys(module.state_dict()), module.config, type(module), dtype
+        )
+    if controller is not None:
+        settings = {"channels": controller.channels, "reduction": controller.reduction}
+        _save_module(
+            folder / "attribute_controller",
+            controller.state_dict(),
+            settings,
+            type(controller),
+            dtype,
+        )
+    write_tensors(folder / "prompt_embeds.safetensors", {"prompt_embeds": prompt_embeds.float()})
+    (folder / "scheduler_config.json").write_text(
+        json.dumps(dict(scheduler_config), indent=2) + "\n"
+    )
+    (folder / "magicface.json").write_text(info.to_json())
+
+
+def _save_module(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    kind: type,
+    dtype: torch.dtype,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "_class_name": kind.__name__,
+        **{k: v for k, v in config.items() if not k.startswith("_")},
+    }
+    (folder / "config.json").write_text(json.dumps(settings, indent=2, default=list) + "\n")
+    write_tensors(
+        folder / "diffusion_pytorch_model.safetensors", {k: v.to(dtype) for k, v in tensors.items()}
+    )
