@@ -47,12 +47,10 @@ class Encoded:
 
     identity           reference keys and values of the ID encoder
     background_latents [1,C,h,w]
-    reference          [1,3,R,R] the autoencoder's round trip of the unedited crop, or None
     """
 
     identity: Identity
     background_latents: Tensor
-    reference: Tensor | None
 
 
 class MagicFace:
@@ -115,15 +113,12 @@ class MagicFace:
         return encode_identity(self.checkpoint, crop)
 
     def encode(self, prepared: Prepared) -> Encoded:
-        """Identity, background latents and the unedited reconstruction of a prepared face."""
-        from .sampling import encode_background, encode_identity, reconstruct
+        """Identity and background latents of a prepared face."""
+        from .sampling import encode_background, encode_identity
 
-        checkpoint = self.checkpoint
-        keep_detail = checkpoint.info.keep_detail
         return Encoded(
-            identity=encode_identity(checkpoint, prepared.model_input),
-            background_latents=encode_background(checkpoint, prepared.condition),
-            reference=reconstruct(checkpoint, prepared.model_input) if keep_detail else None,
+            identity=encode_identity(self.checkpoint, prepared.model_input),
+            background_latents=encode_background(self.checkpoint, prepared.condition),
         )
 
     def sample(
@@ -217,11 +212,13 @@ class MagicFace:
         if moving and encoded is None:
             encoded = self.encode(prepared)
         rendered: list[Tensor] = []
-        if encoded is not None:
+        reference = None
+        if encoded is not None and moving:
+            settings = settings or Settings()
             for first in range(0, len(moving), batch_size):
-                batch = moving[first : first + batch_size]
-                rendered += self._render(encoded, batch, settings or Settings(), callback)
-        reference = encoded.reference if encoded is not None else None
+                rows = _delta_rows(moving[first : first + batch_size])
+                rendered += self._render(encoded, rows, settings, callback)
+            reference = self._unedited(encoded, settings)
         pictures = iter(rendered)
         share = (perf_counter() - start) / max(len(wanted), 1)
         return [
@@ -234,9 +231,9 @@ class MagicFace:
     def _render(
         self,
         encoded: Encoded,
-        deltas: Sequence[AUDelta],
+        deltas: Tensor,
         settings: Settings,
-        callback: Callback | None,
+        callback: Callback | None = None,
     ) -> list[Tensor]:
         """Sample and decode: one [1,3,R,R] on the CPU for each delta."""
         from .sampling import decode
@@ -253,6 +250,18 @@ class MagicFace:
             callback=callback,
         )
         return list(decode(self.checkpoint, latents).float().cpu().split(1))
+
+    def _unedited(self, encoded: Encoded, settings: Settings) -> Tensor | None:
+        """The model's own rendering [1,3,R,R] of the unedited face, from the same noise as the edits.
+
+        What it shares with an edit, its blur above all, cancels when the edit is pasted. None for
+        checkpoints that do not ask for it.
+        """
+        from .sampling import no_change_delta
+
+        if not self.checkpoint.info.keep_detail:
+            return None
+        return self._render(encoded, no_change_delta(), replace(settings, guidance=1.0))[0]
 
 
 def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:

@@ -54,7 +54,6 @@ class DataConfig:
                           image
     zero_delta            share of targets that equal the identity image (all-zero delta)
     window                train on square windows of this many pixels; 0 takes whole pictures
-    window_steps          windows up to this step, whole pictures after it
     """
 
     train: str = ""
@@ -64,7 +63,6 @@ class DataConfig:
     other_scene: float = 0.5
     zero_delta: float = 0.15
     window: int = 0
-    window_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,19 @@ class RunConfig:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Settings of ``data`` and ``objective`` that change from step ``start`` on."""
+
+    start: int = 0
+    data: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """All of it, plus what goes into the checkpoint.
 
+    stages     in the order of their starts; each adds to those before it
     info       values of ``magicface.json``
     scheduler  noise schedule, in diffusers' names
     """
@@ -137,8 +145,18 @@ class TrainConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    stages: tuple[Stage, ...] = ()
     info: dict[str, Any] = field(default_factory=dict)
     scheduler: dict[str, Any] = field(default_factory=dict)
+
+    def at(self, step: int) -> TrainConfig:
+        """The settings in force at a step, counted from 0."""
+        data, objective = self.data, self.objective
+        for stage in self.stages:
+            if step >= stage.start:
+                data = dataclasses.replace(data, **stage.data)
+                objective = dataclasses.replace(objective, **stage.objective)
+        return dataclasses.replace(self, data=data, objective=objective)
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -180,6 +198,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value not in arguments:
             raise ConfigError(f"{where} is {value!r}; allowed: {arguments}")
         return value
+    if origin is tuple and dataclasses.is_dataclass(typing.get_args(hint)[0]):
+        return tuple(_build_stage(item, f"{where}[{i}].") for i, item in enumerate(value))
     if origin is tuple:
         return _converted(lambda: tuple(float(v) for v in value), where, value, "numbers")
     if hint is float:
@@ -188,6 +208,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ConfigError(f"{where} is {value!r}; expected {expected.__name__}")
     return value
+
+
+def _build_stage(tree: Any, where: str) -> Stage:
+    """A stage whose settings are known and of the right kind."""
+    stage: Stage = _build(Stage, tree, where)
+    data = _build(DataConfig, stage.data, f"{where}data.")
+    objective = _build(ObjectiveConfig, stage.objective, f"{where}objective.")
+    return Stage(
+        stage.start,
+        {k: getattr(data, k) for k in stage.data},
+        {k: getattr(objective, k) for k in stage.objective},
+    )
 
 
 def _converted(convert: Callable[[], Any], where: str, value: Any, expected: str) -> Any:

@@ -120,7 +120,7 @@ def initialise(config: TrainConfig) -> Start:
 
 
 def _info(config: TrainConfig, values: dict[str, Any] | None = None) -> CheckpointInfo:
-    """``magicface.json`` of the result: the starting checkpoint's or the model's, then config.info."""
+    """``magicface.json`` of the result; ``values`` are the starting checkpoint's, if any."""
     if values is None:
         model = config.model
         values = {

@@ -59,14 +59,36 @@ def commands(
     options = [text for pair in [*sets, *overrides] for text in ("--set", pair)]
     steps = [
         [*render, "--split", "train", "--identities", str(identities), "--out", str(out / "train")],
-        [*render, "--split", "validation", "--identities", str(validation), "--out", str(out / "validation")],
+        [
+            *render,
+            "--split",
+            "validation",
+            "--identities",
+            str(validation),
+            "--out",
+            str(out / "validation"),
+        ],
     ]
     if not (out / "autoencoder" / "config.json").is_file():
         fit = ["-m", "magicface_training.autoencoder", "--steps", "0"]
         steps.append([*fit, "--data", str(out / "train"), "--out", str(out / "autoencoder")])
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes), "--num_machines", "1",
-              "--mixed_precision", "no", "--dynamo_backend", "no", "--module"]
-    steps.append([*launch, "magicface_training.train", "--config", str(CONFIG), "--resume", *options])
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        str(processes),
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--module",
+    ]
+    steps.append(
+        [*launch, "magicface_training.train", "--config", str(CONFIG), "--resume", *options]
+    )
     return steps
 
 

@@ -105,13 +105,13 @@ def train(config: TrainConfig, resume: bool = False) -> Path:
             step_seed(config.run.seed, state.step, accelerator.process_index)
         )
         rng = np.random.default_rng([config.run.seed, state.step, accelerator.process_index])
-        window = config.data.window if state.step < config.data.window_steps else 0
-        batch = data.batch(rng, config.data, window).to(accelerator.device)
+        now = config.at(state.step)
+        batch = data.batch(rng, now.data).to(accelerator.device)
         latents: Latents = encode(batch, start.vae, networks)
         drawn = draw(
-            batch, latents.target.shape, config.objective, len(scheduler.alphas_cumprod), generator
+            batch, latents.target.shape, now.objective, len(scheduler.alphas_cumprod), generator
         )
-        weight = loss_weight(batch, latents.target.shape[-2:], config.objective)
+        weight = loss_weight(batch, latents.target.shape[-2:], now.objective)
         with accelerator.autocast():
             loss = edit_loss(
                 model,
@@ -120,7 +120,7 @@ def train(config: TrainConfig, resume: bool = False) -> Path:
                 drawn.to(accelerator.device),
                 prompt,
                 scheduler,
-                config.objective,
+                now.objective,
             )
         accelerator.backward(loss)
         norm = accelerator.clip_grad_norm_(model.parameters(), config.optim.clip_norm)

@@ -37,11 +37,14 @@ def validate(
 ) -> dict[str, float]:
     """Losses at fixed noise levels and the changed-pixel error ratio of one-step edits.
 
-    Uses the averaged weights and its own seeded generators and restores the trained weights, so training goes on as if it
-    had not run. Writes a picture grid (source, answer, one-step edit) to ``validation.png``.
+    Uses the averaged weights and its own seeded generators and restores the trained weights, so
+    training goes on as if it had not run. Writes a picture grid (source, answer, one-step edit) to
+    ``validation.png``.
     """
     device = next(start.networks.parameters()).device
-    settings = replace(config.data, identities_per_step=4, other_scene=0.0, zero_delta=0.0)
+    settings = replace(
+        config.data, identities_per_step=4, other_scene=0.0, zero_delta=0.0, window=0
+    )
     steps = len(scheduler.alphas_cumprod)
     levels = {f"loss_t{t}": t for t in (steps // 10, steps // 2, steps - 1)}
     totals = dict.fromkeys(levels, 0.0)

@@ -90,6 +90,11 @@ class CheckpointEditor:
 
     def edit(self, source: EditSource, deltas: torch.Tensor) -> torch.Tensor:
         """Identity features and background latents are computed once for all deltas."""
+        return self._render(source, deltas, self.guidance)
+
+    def _render(
+        self, source: EditSource, deltas: torch.Tensor, guidance: float
+    ) -> torch.Tensor:
         from ..sampling import decode, encode_background, encode_identity, sample
 
         identity = encode_identity(self.checkpoint, source.picture)
@@ -102,9 +107,9 @@ class CheckpointEditor:
                 background,
                 rows,
                 steps=self.steps,
-                guidance=self.guidance,
+                guidance=guidance,
                 scheduler=self.scheduler,
-                noise=self._noise(source.seed, rows, background.shape[2:]),
+                noise=self._noise(source.seed, background.shape[2:]),
             )
             pictures.append(decode(self.checkpoint, latents).float().cpu())
         return torch.cat(pictures)
@@ -117,21 +122,22 @@ class CheckpointEditor:
 
     def detail_reference(self, source: EditSource) -> torch.Tensor | None:
         """The model's rendering of the unedited crop, if the checkpoint keeps detail."""
-        return self.reconstruct(source.picture) if self.checkpoint.info.keep_detail else None
+        from ..sampling import no_change_delta
 
-    def _noise(self, seed: int, deltas: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-        shape = (self.checkpoint.latent_channels, *size)
-        rows = []
-        for delta in deltas.tolist():
-            generator = torch.Generator().manual_seed(noise_seed(self.seed, seed, delta))
-            rows.append(torch.randn(shape, generator=generator))
-        return torch.stack(rows)
+        if not self.checkpoint.info.keep_detail:
+            return None
+        return self._render(source, no_change_delta(), guidance=1.0)
+
+    def _noise(self, seed: int, size: Sequence[int]) -> torch.Tensor:
+        """Starting noise [1,C,h,w], the same for all edits of a source, as in the pipeline."""
+        generator = torch.Generator().manual_seed(noise_seed(self.seed, seed))
+        return torch.randn(1, self.checkpoint.latent_channels, *size, generator=generator)
 
 
-def noise_seed(run_seed: int, identity_seed: int, delta: Sequence[float]) -> int:
-    """Seed of one job's starting noise (0..2**63-1), from run, identity and the delta's values.
+def noise_seed(run_seed: int, identity_seed: int) -> int:
+    """Seed of one source's starting noise (0..2**63-1), from run and identity.
 
     It depends on nothing else, so a protocol can gain jobs without changing the results of others.
     """
-    text = f"{run_seed}:{identity_seed}:" + ",".join(f"{value:.4f}" for value in delta)
+    text = f"{run_seed}:{identity_seed}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

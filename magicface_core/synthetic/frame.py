@@ -13,7 +13,7 @@ from .numerics import Array
 MAX_INTENSITY = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Light:
     """Key light, fill light and surroundings; angles in degrees, colours linear RGB [3] float32."""
 
@@ -29,7 +29,7 @@ class Light:
     shadow_softness: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """Everything that may differ between two pictures of one identity."""
 

@@ -28,7 +28,7 @@ UNDRAWN_PART = 7
 """Hair helper of the pack; lashes are drawn in a pass of their own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeadModel:
     """Everything that does not depend on the identity. N vertices; build it once with `load`."""
 

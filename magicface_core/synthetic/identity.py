@@ -31,7 +31,7 @@ IDENTITY_STREAM = 7919
 """First word of the random stream of identities, which keeps it apart from all others."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Identity:
     """Everything about a portrait that no frame changes."""
 

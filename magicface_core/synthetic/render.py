@@ -42,7 +42,7 @@ LOWER_LASHES = 0.7275
 LASH_CLASS_OPACITY = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rendering:
     """A picture and its labels. Pixel coordinates have pixel centres at integer + 0.5."""
 

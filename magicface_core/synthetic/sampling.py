@@ -18,11 +18,11 @@ EMOTIONS: dict[str, dict[int, float]] = {
     "disgust": {9: 4, 4: 2, 15: 2, 17: 2, 6: 1.5},
     "fear": {1: 4, 2: 2.5, 4: 2.5, 5: 4, 20: 3.5, 25: 3, 26: 1.5},
 }
-"""Prototypes after the EMFACS tables: action unit -> typical intensity."""
+"""Units that go together in basic emotions, with typical intensities of our choice."""
 NEUTRAL_SHARE, SINGLE_SHARE, EMOTION_SHARE = 0.15, 0.20, 0.35
 """Shares of expressions; the rest are random mixtures of two to four units."""
 UNIT_KEPT = 0.85
-"""Chance of each unit of a prototype to take part."""
+"""Chance of each unit of an emotion to take part."""
 ANTAGONISTS = (12, 15)
 """Lip corners are not pulled up and down at once."""
 PARTING_SHARE = 0.5

@@ -105,7 +105,6 @@ def test_a_prepared_face_is_encoded_once(
 ) -> None:
     prepared = model.prepare(photo)
     encoded = model.encode(prepared)
-    assert encoded.reference is None, "the tiny checkpoint does not keep detail"
     [expected] = model.edit_prepared(prepared, SMILE)
     monkeypatch.setattr(MagicFace, "encode", never)
     [result] = model.edit_prepared(prepared, SMILE, encoded=encoded)
@@ -187,9 +186,14 @@ def test_keep_detail_reconstructs_the_unedited_crop(
     checkpoint.info = replace(checkpoint.info, keep_detail=True)
     model = MagicFace(checkpoint)
     prepared = model.prepare(photo)
-    reference = model.encode(prepared).reference
+    reference = model._unedited(model.encode(prepared), Settings())
     assert reference is not None
     assert reference.shape == prepared.model_input.shape
+    detailed = model.edit_prepared(prepared, SMILE)[0]
+    checkpoint.info = replace(checkpoint.info, keep_detail=False)
+    assert model._unedited(model.encode(prepared), Settings()) is None
+    plain = model.edit_prepared(prepared, SMILE)[0]
+    assert not np.array_equal(pixels(detailed.image), pixels(plain.image))
 
 
 def test_region_and_face_can_be_chosen(model: MagicFace, photo: Image.Image) -> None:

@@ -77,11 +77,15 @@ class EditSets:
     def __len__(self) -> int:
         return len(self.image)
 
-    def batch(self, rng: np.random.Generator, config: DataConfig, window: int = 0) -> Batch:
+    def batch(self, rng: np.random.Generator, config: DataConfig) -> Batch:
         """Draw R identities (without repeats) and K targets for each.
 
         What comes out depends on the generator and the configuration alone.
         """
+        if config.other_scene > 0 and self.scenes < 2:
+            raise DataError(
+                "data.other_scene is above 0, but the shards hold one scene; set it to 0"
+            )
         count = config.identities_per_step
         people = rng.choice(len(self), count, replace=len(self) < count)
         sources = [int(rng.integers(self.scenes * self.expressions)) for _ in people]
@@ -92,7 +96,7 @@ class EditSets:
             for p, s, t in zip(people, sources, targets, strict=True)
         ]
         return self._gather(
-            list(zip(people, sources, strict=True)), rows, self._window(rng, window)
+            list(zip(people, sources, strict=True)), rows, self._window(rng, config.window)
         )
 
     def _draw_targets(self, rng: np.random.Generator, source: int, config: DataConfig) -> list[int]:
@@ -116,7 +120,7 @@ class EditSets:
         return (scene + step) % self.scenes
 
     def _window(self, rng: np.random.Generator, window: int) -> tuple[slice, slice]:
-        """A centred square window, moved by up to 8 pixels on a grid of 8; the whole picture for 0."""
+        """A centred square, moved by up to 8 pixels on a grid of 8; the whole picture for 0."""
         if not 0 < window < self.size:
             return slice(None), slice(None)
         middle = (self.size - window) // 2
@@ -158,5 +162,7 @@ class EditSets:
 def _common_scenes(shards: list[Any], folder: Path | str) -> int:
     counts = {int(s["scenes"]) if "scenes" in s else DEFAULT_SCENES for s in shards}
     if len(counts) != 1 or shards[0]["image"].shape[1] % min(counts):
-        raise DataError(f"the shards in {folder} differ in scenes ({sorted(counts)}); keep one kind")
+        raise DataError(
+            f"the shards in {folder} have {sorted(counts)} scenes; keep shards of one kind in it"
+        )
     return counts.pop()

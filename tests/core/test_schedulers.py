@@ -1,0 +1,99 @@
+"""Solvers by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from magicface_core.errors import MagicFaceError
+from magicface_core.network.checkpoint import STABLE_DIFFUSION_SCHEDULER
+from magicface_core.schedulers import (
+    NOISE_ONLY,
+    SCHEDULERS,
+    make_scheduler,
+    noise_ratio,
+    predicted_clean,
+    step_options,
+)
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+WORKING = [
+    (name, prediction)
+    for name in SCHEDULERS
+    for prediction in PREDICTIONS
+    if not (name in NOISE_ONLY and prediction == "sample")
+]
+
+
+def config(prediction: str = "epsilon", **more: Any) -> dict[str, Any]:
+    return {**STABLE_DIFFUSION_SCHEDULER, "prediction_type": prediction, **more}
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(MagicFaceError, match=r"unknown scheduler 'plms'; choose one of unipc, dd"):
+        make_scheduler("plms", config())
+
+
+def test_the_released_solver() -> None:
+    solver = make_scheduler("unipc", config(skip_prk_steps=True, timestep_spacing="leading"))
+    assert solver.config.final_sigmas_type == "sigma_min"
+    assert solver.config.timestep_spacing == "linspace"
+    assert (solver.config.beta_start, solver.config.beta_end) == (0.00085, 0.012)
+
+
+@pytest.mark.parametrize("name", NOISE_ONLY)
+def test_checkpoints_of_clean_latents_refuse_some(name: str) -> None:
+    with pytest.raises(MagicFaceError, match="predicts clean latents; choose one of unipc, ddim"):
+        make_scheduler(name, config("sample"))
+
+
+@pytest.mark.parametrize(("name", "prediction"), WORKING)
+def test_predicted_clean_latents_are_exact(name: str, prediction: str) -> None:
+    """From noisy latents and the exact prediction comes what was noised."""
+    solver = make_scheduler(name, config(prediction))
+    solver.set_timesteps(5)
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = torch.randn(2, 1, 4, 8, 8, generator=generator)
+    for timestep in solver.timesteps:
+        ratio = noise_ratio(solver, float(timestep))
+        signal = (1 + ratio**2) ** -0.5
+        sigma = signal * ratio
+        latents = signal * clean + sigma * noise
+        exact = {"epsilon": noise, "sample": clean, "v_prediction": signal * noise - sigma * clean}
+        if float(solver.init_noise_sigma) > 1.5:
+            latents = latents / signal
+        found = predicted_clean(solver, exact[prediction], latents, timestep)
+        torch.testing.assert_close(found, clean, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "prediction"), WORKING)
+def test_exact_predictions_lead_to_the_clean_latents(name: str, prediction: str) -> None:
+    """The solver and ``predicted_clean`` mean the same by noisy latents."""
+    solver = make_scheduler(name, config(prediction))
+    solver.set_timesteps(8)
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.randn(1, 4, 8, 8, generator=generator)
+    latents = torch.randn(1, 4, 8, 8, generator=generator) * solver.init_noise_sigma
+    options = step_options(solver, None)
+    for timestep in solver.timesteps:
+        solver.scale_model_input(latents, timestep)
+        ratio = noise_ratio(solver, float(timestep))
+        signal = (1 + ratio**2) ** -0.5
+        noisy = latents * signal if float(solver.init_noise_sigma) > 1.5 else latents
+        noise = (noisy - signal * clean) / (signal * ratio)
+        velocity = signal * noise - signal * ratio * clean
+        exact = {"epsilon": noise, "sample": clean, "v_prediction": velocity}[prediction]
+        found = predicted_clean(solver, exact, latents, timestep)
+        torch.testing.assert_close(found, clean, rtol=1e-3, atol=1e-3)
+        latents = solver.step(exact, timestep, latents, **options).prev_sample
+    assert float((latents - clean).square().mean().sqrt()) < 0.1
+
+
+def test_stochastic_steps_never_touch_the_global_generator() -> None:
+    solver = make_scheduler("euler_ancestral", config())
+    own = torch.Generator().manual_seed(5)
+    assert step_options(solver, own) == {"generator": own}
+    assert isinstance(step_options(solver, None)["generator"], torch.Generator)
+    assert step_options(make_scheduler("unipc", config()), own) == {}
