@@ -1,10 +1,10 @@
-"""Errors that a user can cause and mend. The command line turns each into one line and exit code 2."""
+"""Errors a user can cause and mend; the command line makes each one line and exit code 2."""
 
 from __future__ import annotations
 
 
 class MagicFaceError(Exception):
-    """Base of every error with a fix on the user's side; the message carries value, limits and fix."""
+    """Base of all errors with a fix on the user's side; messages carry value, limits and fix."""
 
 
 class ImageError(MagicFaceError):

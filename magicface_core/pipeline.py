@@ -252,7 +252,7 @@ class MagicFace:
         return list(decode(self.checkpoint, latents).float().cpu().split(1))
 
     def _unedited(self, encoded: Encoded, settings: Settings) -> Tensor | None:
-        """The model's own rendering [1,3,R,R] of the unedited face, from the same noise as the edits.
+        """The model's rendering [1,3,R,R] of the unedited face, from the same noise as the edits.
 
         What it shares with an edit, its blur above all, cancels when the edit is pasted. None for
         checkpoints that do not ask for it.
@@ -261,7 +261,8 @@ class MagicFace:
 
         if not self.checkpoint.info.keep_detail:
             return None
-        return self._render(encoded, no_change_delta(), replace(settings, guidance=1.0))[0]
+        unguided = replace(settings, guidance=1.0)
+        return self._render(encoded, no_change_delta(), unguided)[0]
 
 
 def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:

@@ -41,9 +41,10 @@ NO_CHANGE_SIGMA = 0.2
 
 
 def no_change_delta(seed: int = 0) -> Tensor:
-    """The delta [1,12] that asks for the unedited face: N(0, 0.2^2), as all-zero deltas are trained (section III-B).
+    """The delta [1,12] that asks for the unedited face, N(0, 0.2^2) (paper, section III-B).
 
-    Exact zeros are the null AU, which training shows with every expression, so they stand for any of them.
+    All-zero deltas are trained with that noise; exact zeros are the null AU, which training shows
+    with every expression, so they stand for any of them.
     """
     return NO_CHANGE_SIGMA * torch.randn(1, 12, generator=torch.Generator().manual_seed(seed))
 

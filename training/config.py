@@ -199,7 +199,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} is {value!r}; allowed: {arguments}")
         return value
     if origin is tuple and dataclasses.is_dataclass(typing.get_args(hint)[0]):
-        return tuple(_build_stage(item, f"{where}[{i}].") for i, item in enumerate(value))
+        return _build_stages(value, where)
     if origin is tuple:
         return _converted(lambda: tuple(float(v) for v in value), where, value, "numbers")
     if hint is float:
@@ -208,6 +208,16 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         raise ConfigError(f"{where} is {value!r}; expected {expected.__name__}")
     return value
+
+
+def _build_stages(trees: Any, where: str) -> tuple[Stage, ...]:
+    if not isinstance(trees, list):
+        raise ConfigError(f"{where} is {trees!r}; expected a list of stages")
+    stages = tuple(_build_stage(tree, f"{where}[{i}].") for i, tree in enumerate(trees))
+    starts = [stage.start for stage in stages]
+    if starts != sorted(starts):
+        raise ConfigError(f"{where} start at {starts}; list them in the order of their starts")
+    return stages
 
 
 def _build_stage(tree: Any, where: str) -> Stage:

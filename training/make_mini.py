@@ -1,8 +1,9 @@
-"""Make the embedded checkpoint from nothing: ``python -m magicface_training.make_mini --out runs/mini``.
+"""Make the embedded checkpoint: ``python -m magicface_training.make_mini --out runs/mini``.
 
-Renders the training and validation faces, fits the autoencoder, trains both UNets with two processes of one
-thread each, and leaves a checkpoint folder. Every step that is already done is skipped, so the command can be
-interrupted and repeated. ``--processes`` changes the batch and with it the result.
+From nothing: renders the training and validation faces, fits the autoencoder, trains both UNets
+with two processes of one thread each, and leaves a checkpoint folder. Every step that is already
+done is skipped, so the command can be interrupted and repeated. ``--processes`` changes the batch
+and with it the result.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What each action unit does to the mesh: weights of the pack's shape targets at intensity 5.
 
-The targets are CC0 (MakeHuman / MPFB2 and the Face Units of M. Suominen, see `head_pack`). They were
-matched to the action units by what they move, and weighted by eye. Intensities blend linearly; they
-were not calibrated by certified FACS coders.
+The targets are CC0 (MakeHuman / MPFB2 and the Face Units of M. Suominen, see `head_pack`). They
+were matched to the action units by what they move, and weighted by eye. Intensities blend
+linearly; they were not calibrated by certified FACS coders.
 """
 
 from __future__ import annotations

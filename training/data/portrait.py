@@ -1,4 +1,4 @@
-"""Render the portrait that ships with the package: ``python -m magicface_training.data.portrait OUT.png``.
+"""Render the portrait that ships: ``python -m magicface_training.data.portrait OUT.png``.
 
 A test identity, which no training run may use, in plain studio light.
 """
@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     args = parser.parse_args(argv)
     model = HeadModel.load()
-    save_image(render(model, sample_identity(model, IDENTITY), studio_frame(), SIZE).image, args.out)
+    rendering = render(model, sample_identity(model, IDENTITY), studio_frame(), SIZE)
+    save_image(rendering.image, args.out)
     return 0
 
 

@@ -56,7 +56,7 @@ def test_header_is_checked_before_it_is_read(tmp_path: Path) -> None:
 
 
 def test_wrong_shapes_are_listed() -> None:
-    expected = {name: (2,) for name in "abcde"}
+    expected = dict.fromkeys("abcde", (2,))
     check_shapes(expected, dict(expected), Path("f"))
     with pytest.raises(CheckpointError, match=r"a missing; z unexpected; b has shape \[3\]") as e:
         check_shapes(expected, {"b": (3,), "c": (2,), "d": (2, 1), "e": (2,), "z": ()}, Path("f"))
