@@ -19,7 +19,7 @@ from .resampling import box_blur, resample
 if TYPE_CHECKING:
     from .geometry import Crop
 
-DETAIL_TOLERANCE = 0.06  # change of the rendering at which source detail has faded to 1/e
+DETAIL_TOLERANCE = 0.03  # change of the rendering at which source detail has faded to 1/e
 
 
 def paste_back(
@@ -41,7 +41,7 @@ def paste_back(
         reference: [1,3,S,S], the same rendering of the unedited crop. Detail of the source that the
             rendering lacks is then kept, and fades where the edit changed the rendering:
             out = edited + w (source - reference), w = exp(-(smoothed |edited - reference| /
-            0.06)^2). An edit equal to its reference returns the source, bit for bit.
+            0.03)^2). An edit equal to its reference returns the source, bit for bit.
         feather: width of the soft edge as a share of the crop's side; it lies inside the mask.
             Sides of the crop that leave the picture need no edge and get none.
 

@@ -87,7 +87,7 @@ def train_decoder(
         optimizer.step()
         schedule.step()
         if step % 50 == 0:
-            bar.set_postfix(loss=f"{float(loss):.4f}")
+            bar.set_postfix(loss=f"{float(loss.detach()):.4f}")
 
 
 def reconstruction_loss(restored: Tensor, pictures: Tensor) -> Tensor:

@@ -170,7 +170,12 @@ def test_interruption_leaves_nothing_behind(
         *("-o", tmp_path / "out.png", "--model", tiny_checkpoint, "--device", "cpu"),
         *("--steps", "1000"),
     ]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE)
+    # A shell that runs the tests in the background has children ignore Ctrl-C; this one may not.
+    process = subprocess.Popen(
+        words,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     seen = b""
     while not re.search(rb"[1-9]\d*/1000", seen) and (block := process.stderr.read1()):

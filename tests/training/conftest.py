@@ -11,19 +11,23 @@ import torch
 from magicface_training.autoencoder import main as fit_autoencoder
 from magicface_training.config import TrainConfig, load_config
 from magicface_training.data.edit_sets import EditSets
+from magicface_training.train import train
 
+# Validation on fewer batches than in earnest.
+VALIDATION_BATCHES = 2
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 SCENES, EXPRESSIONS, SIZE = 2, 3, 32
 Configure = Callable[..., TrainConfig]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_cpu_thread() -> Iterator[None]:
+def one_cpu_thread_and_short_validation() -> Iterator[None]:
     """Bit-identical results need one device and one number of threads."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setattr("magicface_training.validation.BATCHES", VALIDATION_BATCHES)
         yield
     torch.set_num_threads(threads)
 
@@ -73,14 +77,14 @@ def autoencoder(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def overrides(shards: Path, autoencoder: Path, tmp_path: Path) -> list[str]:
-    """Settings that turn tiny-cpu.yaml into two steps on the made-up edit sets."""
-    return [
+@pytest.fixture(scope="session")
+def trial(shards: Path, autoencoder: Path) -> Callable[[Path], list[str]]:
+    """Overrides for an output folder: tiny-cpu.yaml becomes two steps on the made-up edit sets."""
+    return lambda output: [
         f"data.train={shards}",
         f"data.validation={shards}",
         f"model.autoencoder={autoencoder}",
-        f"run.output={tmp_path / 'run'}",
+        f"run.output={output}",
         "info.resolution=32",
         "optim.steps=2",
         "optim.decay_steps=0",
@@ -90,6 +94,20 @@ def overrides(shards: Path, autoencoder: Path, tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
+def overrides(trial: Callable[[Path], list[str]], tmp_path: Path) -> list[str]:
+    """The trial in this test's folder."""
+    return trial(tmp_path / "run")
+
+
+@pytest.fixture
 def configure(overrides: list[str]) -> Configure:
     """``configure("optim.steps=4", ...)``: the tiny configuration with further overrides."""
     return lambda *more: load_config(CONFIGS / "tiny-cpu.yaml", [*overrides, *more])
+
+
+@pytest.fixture(scope="session")
+def straight(trial: Callable[[Path], list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state after four steps in one go."""
+    output = tmp_path_factory.mktemp("straight")
+    train(load_config(CONFIGS / "tiny-cpu.yaml", [*trial(output), "optim.steps=4"]))
+    return output / "state-00000004"

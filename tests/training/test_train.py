@@ -117,13 +117,6 @@ def test_tuning_a_magicface_checkpoint(configure, tiny_checkpoint: Path) -> None
     assert torch.equal(before.prompt_embeds, after.prompt_embeds)
 
 
-@pytest.fixture
-def straight(configure, tmp_path: Path) -> Path:
-    """Four steps in one go."""
-    train(configure("optim.steps=4", f"run.output={tmp_path / 'straight'}"))
-    return tmp_path / "straight" / "state-00000004"
-
-
 def resume_here(arguments: list[str]) -> None:
     assert main([*arguments, "--resume"]) == 0
 

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from magicface_training.config import DataConfig
 from magicface_training.data.edit_sets import DataError, EditSets
-from magicface_training.data.render import Layout, main, prepared_edit_set, write_shards
+from magicface_training.data.render import (
+    Layout,
+    _head_model,
+    main,
+    prepared_edit_set,
+    write_shards,
+)
 
 from magicface_core.background import DOT_COLORS
 from magicface_core.synthetic import (
-    HeadModel,
     edit_set_rng,
     render,
     sample_edit_set,
@@ -29,7 +34,7 @@ def prepared() -> dict[str, np.ndarray]:
 
 
 def test_pictures_and_labels_are_the_renderers(prepared: dict[str, np.ndarray]) -> None:
-    model, rows = HeadModel.load(), sample_edit_set(edit_set_rng(20_001), 2, 2)
+    model, rows = _head_model(), sample_edit_set(edit_set_rng(20_001), 2, 2)
     identity = sample_identity(model, 20_001)
     assert prepared["image"].shape == (4, 3, 64, 64)
     assert int(prepared["seed"]) == 20_001
