@@ -76,7 +76,9 @@ def encode(batch: Batch, vae: Autoencoder, networks: Networks) -> Latents:
     return Latents(target, encode_mode(vae, batch.identity), condition)
 
 
-def loss_weight(batch: Batch, size: tuple[int, int], config: ObjectiveConfig) -> Tensor:
+def loss_weight(
+    batch: Batch, size: torch.Size | tuple[int, int], config: ObjectiveConfig
+) -> Tensor:
     """Weights [B,1,h,w] with mean 1.
 
     Full inside the face mask, more where an exact edit changes the picture.

@@ -18,7 +18,7 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,7 +153,7 @@ def _complete(path: Path, seeds: range, layout: Layout) -> bool:
 
 
 @contextmanager
-def _renderer(layout: Layout, workers: int) -> Iterator[functools.partial[Iterable[Arrays]]]:
+def _renderer(layout: Layout, workers: int) -> Iterator[functools.partial[Iterator[Arrays]]]:
     """A function from seeds to edit sets, in order; in this process or in several."""
     make = functools.partial(prepared_edit_set, layout=layout)
     if workers <= 1:
