@@ -245,11 +245,18 @@ class MagicFace:
             deltas,
             steps=info.steps if settings.steps is None else settings.steps,
             guidance=info.guidance if settings.guidance is None else settings.guidance,
-            noise=_starting_noise(encoded.background_latents, len(deltas), settings.seed),
+            noise=self._starting_noise(encoded.background_latents, len(deltas), settings.seed),
             scheduler=settings.scheduler,
             callback=callback,
         )
         return list(decode(self.checkpoint, latents).float().cpu().split(1))
+
+    def _starting_noise(self, background: Tensor, count: int, seed: int) -> Tensor:
+        """The same noise [C,h,w] `count` times, drawn on the CPU: a seed is the same everywhere."""
+        generator = torch.Generator().manual_seed(seed)
+        shape = (1, self.checkpoint.latent_channels, *background.shape[2:])
+        noise = torch.randn(shape, generator=generator)
+        return noise.to(background).expand(count, -1, -1, -1)
 
     def _unedited(self, encoded: Encoded, settings: Settings) -> Tensor | None:
         """The model's rendering [1,3,R,R] of the unedited face, from the same noise as the edits.
@@ -272,13 +279,6 @@ def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:
     if name not in DTYPES:
         raise CheckpointError(f'Unknown dtype "{name}"; choose one of {", ".join(DTYPES)}.')
     return getattr(torch, name)
-
-
-def _starting_noise(latents: Tensor, count: int, seed: int) -> Tensor:
-    """The same noise [C,h,w] `count` times, drawn on the CPU: a seed is the same everywhere."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((1, *latents.shape[1:]), generator=generator)
-    return noise.to(latents).expand(count, -1, -1, -1)
 
 
 def _delta_rows(deltas: Tensor | AUDelta | Sequence[AUDelta]) -> Tensor:
