@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def environment() -> dict[str, str]:
-    """One thread per process: on small networks two processes are faster than two threads."""
-    return {"OMP_NUM_THREADS": "1", **os.environ}
+    """CPU, one thread per process: on small networks two processes are faster than two threads."""
+    return {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **os.environ}
 
 
 def commands(
@@ -73,23 +73,9 @@ def commands(
     if not (out / "autoencoder" / "config.json").is_file():
         fit = ["-m", "magicface_training.autoencoder", "--steps", "0"]
         steps.append([*fit, "--data", str(out / "train"), "--out", str(out / "autoencoder")])
-    launch = [
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        str(processes),
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-        "--module",
-    ]
-    steps.append(
-        [*launch, "magicface_training.train", "--config", str(CONFIG), "--resume", *options]
-    )
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    train = ["-m", "magicface_training.train", "--config", str(CONFIG), "--resume"]
+    steps.append([*launch, *train, *options])
     return steps
 
 
