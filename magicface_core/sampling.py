@@ -46,7 +46,7 @@ def no_change_delta(seed: int = 0) -> Tensor:
     All-zero deltas are trained with that noise; exact zeros are the null AU, which training shows
     with every expression, so they stand for any of them.
     """
-    return NO_CHANGE_SIGMA * torch.randn(1, 12, generator=torch.Generator().manual_seed(seed))
+    return NO_CHANGE_SIGMA * torch.randn(1, AU_COUNT, generator=torch.Generator().manual_seed(seed))
 
 
 @dataclass(frozen=True)

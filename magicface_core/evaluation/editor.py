@@ -92,9 +92,7 @@ class CheckpointEditor:
         """Identity features and background latents are computed once for all deltas."""
         return self._render(source, deltas, self.guidance)
 
-    def _render(
-        self, source: EditSource, deltas: torch.Tensor, guidance: float
-    ) -> torch.Tensor:
+    def _render(self, source: EditSource, deltas: torch.Tensor, guidance: float) -> torch.Tensor:
         from ..sampling import decode, encode_background, encode_identity, sample
 
         identity = encode_identity(self.checkpoint, source.picture)

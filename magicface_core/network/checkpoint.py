@@ -8,7 +8,6 @@ prompt's embedding from ``prompt_embeds``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from .weights import (
     load_into,
     read_config,
     read_header,
+    read_object,
     read_tensors,
 )
 
@@ -245,13 +245,7 @@ def _load_scheduler(folder: Path) -> dict[str, Any]:
     path = folder / "scheduler_config.json"
     if not path.is_file():
         return dict(STABLE_DIFFUSION_SCHEDULER)
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(tree, dict):
-        raise CheckpointError(f"{path} holds {type(tree).__name__}, not an object")
-    return {k: v for k, v in tree.items() if not k.startswith("_")}
+    return {k: v for k, v in read_object(path).items() if not k.startswith("_")}
 
 
 def _check_channels(checkpoint: Checkpoint, folder: Path) -> None:
