@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .aus import AUDelta, AUVector
     from .errors import MagicFaceError
-    from .pipeline import MagicFace, Settings
+    from .pipeline import MagicFace
     from .results import EditResult
+    from .settings import Settings
 
 __version__ = "0.1.0"
 
@@ -22,7 +23,7 @@ _HOMES = {
     "EditResult": ".results",
     "MagicFace": ".pipeline",
     "MagicFaceError": ".errors",
-    "Settings": ".pipeline",
+    "Settings": ".settings",
 }
 
 __all__ = [

@@ -29,3 +29,7 @@ class CheckpointError(MagicFaceError):
 
 class OutputError(MagicFaceError):
     """A result that cannot be written where it was asked for."""
+
+
+class ModelError(MagicFaceError):
+    """A model file that cannot be fetched or converted, is damaged, or may not be used."""

@@ -96,6 +96,11 @@ def to_tensor(image: ImageInput) -> torch.Tensor:
     return _from_channels_last(image.detach())
 
 
+def channels_last(images: torch.Tensor) -> torch.Tensor:
+    """Pictures [B, 3, H, W] as contiguous [B, H, W, 3]: the way back from `to_tensor`."""
+    return images.permute(0, 2, 3, 1).contiguous()
+
+
 def to_uint8(image: torch.Tensor) -> np.ndarray:
     """Turn a picture [3, H, W] or [1, 3, H, W] with values 0..1 into uint8 [H, W, 3], rounded."""
     single = image[0] if image.ndim == 4 and image.shape[0] == 1 else image
@@ -262,9 +267,8 @@ def _check_pixels(pixels: torch.Tensor) -> None:
     if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
         raise ImageError(_wrong_type(str(pixels.dtype)))
     if pixels.ndim not in (3, 4) or shape[-1] not in (3, 4):
-        hint = ""
-        if pixels.ndim in (3, 4) and shape[-3] in (3, 4):
-            hint = " Channels come last here: use permute or transpose."
+        turned = pixels.ndim in (3, 4) and shape[-3] in (3, 4)
+        hint = " Channels come last here: use permute or transpose." if turned else ""
         raise ImageError(f"A picture is [H, W, 3] or [B, H, W, 3], not {shape}.{hint}")
     if 0 in shape:
         raise ImageError(f"The picture has no pixels: its shape is {shape}.")

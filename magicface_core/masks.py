@@ -1,6 +1,6 @@
-"""Growing a face mask, so that an edit has room for what it moves.
+"""Masks: checked when they come from outside, grown so that an edit has room for what it moves.
 
-An extension for checkpoints that ask for it in ``magicface.json`` (``mask_dilation``,
+Growing is an extension for checkpoints that ask for it in ``magicface.json`` (``mask_dilation``,
 ``chin_extension``; both 0 in released checkpoints): a jaw that drops leaves the mask of the closed
 mouth.
 """
@@ -10,6 +10,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .errors import ImageError
+from .images import OVERSHOOT
+
+
+def to_masks(mask: Tensor) -> Tensor:
+    """Turn masks [H,W], [B,H,W] or [B,1,H,W] into a new float32 tensor [B,1,H,W] in 0..1.
+
+    Floating point masks hold 0..1 (small overshoot is clipped), boolean ones are taken as 0 and 1.
+    Raises ImageError for anything else, and for NaN or infinite values.
+    """
+    shape = list(mask.shape)
+    if not (mask.ndim in (2, 3) or (mask.ndim == 4 and shape[1] == 1)):
+        raise ImageError(f"A mask is [H, W], [B, H, W] or [B, 1, H, W], not {shape}.")
+    if 0 in shape:
+        raise ImageError(f"The mask has no pixels: its shape is {shape}.")
+    if not mask.is_floating_point() and mask.dtype != torch.bool:
+        raise ImageError(f"A mask holds floating point values 0..1, not {mask.dtype}.")
+    values = mask.detach().to(torch.float32, copy=True)
+    if not values.isfinite().all():
+        raise ImageError("The mask holds NaN or infinite values.")
+    low, high = float(values.min()), float(values.max())
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+        raise ImageError(f"A mask holds values 0..1, not {low:g}..{high:g}: divide by its maximum.")
+    return values.clamp_(0, 1).reshape(-1, 1, *shape[-2:])
 
 
 def grow_mask(

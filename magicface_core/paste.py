@@ -6,20 +6,21 @@ inside the mask, and keeping the source's detail where the edit changed nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .affine import apply_affine
 from .errors import ImageError
-from .resampling import box_blur, resample
+from .resampling import Window, box_blur, resample
 
 if TYPE_CHECKING:
     from .geometry import Crop
 
 DETAIL_TOLERANCE = 0.03  # change of the rendering at which source detail has faded to 1/e
+TILE = 1024  # side in pixels of the parts in which large faces are pasted, to bound the memory
 
 
 def paste_back(
@@ -51,21 +52,23 @@ def paste_back(
     _check_pasted(source, edited, crop, mask, reference)
     result = source.clone()
     weight = torch.zeros_like(source[:, :1])
-    left, top, right, bottom = _covered(crop)
-    if left >= right or top >= bottom:
-        return result, weight
     size = edited.shape[-1]
-    shift = np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
-    matrix = crop.matrix_to_crop(size)
-    matrix[:, 2] += matrix[:, :2] @ shift[:, 2]
-    extent = (bottom - top, right - left)
-    local = resample(_feathered(mask, crop, feather), matrix, extent, padding="zeros").clamp(0, 1)
-    local = local * _nearest(mask > 0, matrix, extent)
-    patch = source[..., top:bottom, left:right]
-    change = _change(patch, edited, reference, matrix)
-    blended = (patch + local * change).clamp(0, 1)
-    result[..., top:bottom, left:right] = torch.where(local > 0, blended, patch)
-    weight[..., top:bottom, left:right] = local
+    soft, inside = _feathered(mask, crop, feather), mask > 0
+    lost = None if reference is None else lost_detail(edited - reference)
+    for left, top, right, bottom in _tiles(_covered(inside, crop)):
+        shift = np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
+        matrix = crop.matrix_to_crop(size)
+        matrix[:, 2] += matrix[:, :2] @ shift[:, 2]
+        extent = (bottom - top, right - left)
+        local = resample(soft, matrix, extent, padding="zeros").clamp(0, 1)
+        local = local * _nearest(inside, matrix, extent)
+        if not local.any():
+            continue
+        patch = source[..., top:bottom, left:right]
+        change = _change(patch, edited, reference, lost, matrix)
+        blended = (patch + local * change).clamp(0, 1)
+        result[..., top:bottom, left:right] = torch.where(local > 0, blended, patch)
+        weight[..., top:bottom, left:right] = local
     return result, weight
 
 
@@ -88,13 +91,26 @@ def _check_pasted(
             raise ImageError(f"The {name} to paste is {list(picture.shape)}, not {list(shape)}.")
 
 
-def _covered(crop: Crop) -> tuple[int, int, int, int]:
-    """Source pixels (left, top, right, bottom) under the crop, within the picture."""
-    corners = crop.to_source(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), 1)
+def _covered(inside: torch.Tensor, crop: Crop) -> Window:
+    """Source pixels (left, top, right, bottom) under the mask [1,1,S,S], within the picture."""
+    rows, columns = inside[0, 0].any(1).nonzero(), inside[0, 0].any(0).nonzero()
+    if len(rows) == 0:
+        return 0, 0, 0, 0
+    x = [float(columns[0]), float(columns[-1]) + 1]
+    y = [float(rows[0]), float(rows[-1]) + 1]
+    corners = crop.to_source(np.array([[a, b] for a in x for b in y]), inside.shape[-1])
     left, top = np.floor(corners.min(0)).astype(int)
     right, bottom = np.ceil(corners.max(0)).astype(int)
     width, height = crop.source_size
     return max(int(left), 0), max(int(top), 0), min(int(right), width), min(int(bottom), height)
+
+
+def _tiles(area: Window) -> Iterator[Window]:
+    """The area (left, top, right, bottom) in parts small enough to bound the memory."""
+    left, top, right, bottom = area
+    for y in range(top, bottom, TILE):
+        for x in range(left, right, TILE):
+            yield x, y, min(x + TILE, right), min(y + TILE, bottom)
 
 
 def _feathered(mask: torch.Tensor, crop: Crop, feather: float) -> torch.Tensor:
@@ -124,34 +140,61 @@ def _feathered(mask: torch.Tensor, crop: Crop, feather: float) -> torch.Tensor:
 
 def _nearest(inside: torch.Tensor, matrix: np.ndarray, extent: tuple[int, int]) -> torch.Tensor:
     """Mask [1,1,S,S] read at each source pixel's centre, without interpolation; 0 outside."""
-    columns, rows = np.meshgrid(np.arange(extent[1]) + 0.5, np.arange(extent[0]) + 0.5)
-    places = np.floor(apply_affine(matrix, np.stack([columns.ravel(), rows.ravel()], 1))).astype(
-        int
-    )
+    rows, columns = np.arange(extent[0])[:, None] + 0.5, np.arange(extent[1])[None] + 0.5
+    x, y = (np.floor(a * columns + b * rows + c).astype(int) for a, b, c in matrix.tolist())
     size = inside.shape[-1]
-    valid = ((places >= 0) & (places < size)).all(1).reshape(extent)
-    index = torch.from_numpy(places.clip(0, size - 1).reshape(*extent, 2)).to(inside.device)
-    return inside[..., index[..., 1], index[..., 0]] & torch.from_numpy(valid).to(inside.device)
+    valid = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+    row, column = (torch.from_numpy(place.clip(0, size - 1)).to(inside.device) for place in (y, x))
+    return inside[..., row, column] & torch.from_numpy(valid).to(inside.device)
 
 
 def _change(
-    patch: torch.Tensor, edited: torch.Tensor, reference: torch.Tensor | None, matrix: np.ndarray
+    patch: torch.Tensor,
+    edited: torch.Tensor,
+    reference: torch.Tensor | None,
+    lost: torch.Tensor | None,
+    matrix: np.ndarray,
 ) -> torch.Tensor:
     """What to add to the patch [1,3,h,w] at full weight.
 
-    edited + w (source - reference) - source, written so that it is exactly 0 for edited =
-    reference.
+    edited + w (source - reference) - source, with lost = 1 - w, written so that it is exactly 0 for
+    edited = reference.
     """
     extent = (patch.shape[-2], patch.shape[-1])
 
     def to_source(picture: torch.Tensor) -> torch.Tensor:
         return resample(picture, matrix, extent, interpolation="bicubic")
 
-    if reference is None:
+    if reference is None or lost is None:
         return to_source(edited) - patch
-    difference = edited - reference
-    radius = max(1, round(edited.shape[-1] / 128))
-    smooth = box_blur(box_blur(difference.abs().mean(1, keepdim=True), radius), radius)
-    lost = 1 - torch.exp(-((smooth / DETAIL_TOLERANCE) ** 2))
     lost_here = resample(lost, matrix, extent).clamp(0, 1)
-    return to_source(difference) - lost_here * (patch - to_source(reference))
+    return to_source(edited - reference) - lost_here * (patch - to_source(reference))
+
+
+def keep_detail(
+    source: torch.Tensor, edited: torch.Tensor, reference: torch.Tensor
+) -> torch.Tensor:
+    """The source's detail under an edit, in the crop itself: `paste_back` without a mask.
+
+    Args:
+        source: [B,3,S,S] float 0..1, the unedited crop.
+        edited: [B,3,S,S], the rendering of the edit.
+        reference: [B or 1,3,S,S], the same rendering of the unedited crop.
+
+    Returns:
+        edited + w (source - reference) [B,3,S,S] float 0..1, exactly the source where edited =
+        reference.
+    """
+    difference = edited - reference
+    change = difference - lost_detail(difference) * (source - reference)
+    return (source + change).clamp(0, 1)
+
+
+def lost_detail(difference: torch.Tensor) -> torch.Tensor:
+    """Share 1 - w [B,1,S,S] of the source's detail that fades under an edit.
+
+    difference [B,3,S,S] is the rendering of the edit minus the one of the unedited crop.
+    """
+    radius = max(1, round(difference.shape[-1] / 128))
+    smooth = box_blur(box_blur(difference.abs().mean(1, keepdim=True), radius), radius)
+    return 1 - torch.exp(-((smooth / DETAIL_TOLERANCE) ** 2))

@@ -22,6 +22,7 @@ from .errors import CheckpointError
 from .images import ImageInput
 from .preparation import Framing, Prepared, prepare, reduce_to, single_picture
 from .results import EditResult, pasted, unchanged
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .network import Checkpoint
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
     from .sampling import Callback, Identity
 
 DTYPES = ("float32", "float16", "bfloat16")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to sample; None stands for the checkpoint's own. guidance is the paper's alpha."""
-
-    seed: int = 0
-    steps: int | None = None
-    guidance: float | None = None
-    scheduler: str | None = None
 
 
 @dataclass(frozen=True)
@@ -236,27 +227,18 @@ class MagicFace:
         callback: Callback | None = None,
     ) -> list[Tensor]:
         """Sample and decode: one [1,3,R,R] on the CPU for each delta."""
+        from .editing import sample_alike
         from .sampling import decode
 
-        info = self.checkpoint.info
-        latents = self.sample(
+        latents = sample_alike(
+            self.checkpoint,
             encoded.identity,
             encoded.background_latents,
             deltas,
-            steps=info.steps if settings.steps is None else settings.steps,
-            guidance=info.guidance if settings.guidance is None else settings.guidance,
-            noise=self._starting_noise(encoded.background_latents, len(deltas), settings.seed),
-            scheduler=settings.scheduler,
+            settings,
             callback=callback,
         )
         return list(decode(self.checkpoint, latents).float().cpu().split(1))
-
-    def _starting_noise(self, background: Tensor, count: int, seed: int) -> Tensor:
-        """The same noise [C,h,w] `count` times, drawn on the CPU: a seed is the same everywhere."""
-        generator = torch.Generator().manual_seed(seed)
-        shape = (1, self.checkpoint.latent_channels, *background.shape[2:])
-        noise = torch.randn(shape, generator=generator)
-        return noise.to(background).expand(count, -1, -1, -1)
 
     def _unedited(self, encoded: Encoded, settings: Settings) -> Tensor | None:
         """The model's rendering [1,3,R,R] of the unedited face, from the same noise as the edits.
@@ -264,12 +246,12 @@ class MagicFace:
         What it shares with an edit, its blur above all, cancels when the edit is pasted. None for
         checkpoints that do not ask for it.
         """
-        from .sampling import no_change_delta
+        from .editing import no_change
 
         if not self.checkpoint.info.keep_detail:
             return None
-        unguided = replace(settings, guidance=1.0)
-        return self._render(encoded, no_change_delta(), unguided)[0]
+        deltas, unguided = no_change(settings)
+        return self._render(encoded, deltas, unguided)[0]
 
 
 def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:

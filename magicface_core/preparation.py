@@ -6,6 +6,7 @@ Nothing here needs a checkpoint, so estimating action units or drawing the pose 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -128,8 +129,13 @@ def framed_background(
     )
     if torch.equal(mask, plain.mask):
         return plain
+    return masked_background(crop, face, mask)
+
+
+def masked_background(crop: Tensor, face: Face, mask: Tensor) -> BackgroundPose:
+    """The background + pose picture of a crop [1,3,S,S] that blackens `mask` [1,1,S,S], 0 or 1."""
     # The reference's pixel centres are whole numbers, the mesh's are at one half.
-    dots = jaw_dots(face.jaw - 0.5, face.points5 - 0.5, size)
+    dots = jaw_dots(face.jaw - 0.5, face.points5 - 0.5, crop.shape[-1])
     return BackgroundPose(compose(crop, mask, dots), mask)
 
 
@@ -144,6 +150,16 @@ def single_picture(image: ImageInput) -> Tensor:
 def find_face(perception: Perception, source: Tensor, index: int = 0) -> tuple[Face, int]:
     """Face number `index` of `source` [1,3,H,W], largest first, and how many faces there are."""
     faces = perception.faces(source)
+    return numbered_face(faces, index, source), len(faces)
+
+
+def numbered_face(
+    faces: Sequence[Face], index: int, source: Tensor, order: str = "largest first"
+) -> Face:
+    """Face number `index` of those found in `source` [1,3,H,W], which `order` says how sorted.
+
+    Raises NoFaceError, or FaceTooSmallError where an edit could not be trusted.
+    """
     height, width = source.shape[-2:]
     if not faces:
         raise NoFaceError(
@@ -153,10 +169,19 @@ def find_face(perception: Perception, source: Tensor, index: int = 0) -> tuple[F
     if not 0 <= index < len(faces):
         raise NoFaceError(
             f"There is no face number {index}: {len(faces)} found, "
-            f"numbered 0 to {len(faces) - 1}, largest first."
+            f"numbered 0 to {len(faces) - 1}, {order}."
         )
-    _require_width(faces[index], index)
-    return faces[index], len(faces)
+    require_width(faces[index], index)
+    return faces[index]
+
+
+def require_width(face: Face, index: int) -> None:
+    """Raise FaceTooSmallError for a face with too few pixels to edit."""
+    if face.width < MINIMUM_FACE_WIDTH:
+        raise FaceTooSmallError(
+            f"Face {index} is {face.width:.0f} pixels wide; at least {MINIMUM_FACE_WIDTH:.0f} are "
+            "needed: use a larger version of the picture."
+        )
 
 
 def reduce_to(picture: Tensor, resolution: int) -> Tensor:
@@ -179,11 +204,3 @@ def _down(face: Face) -> tuple[float, float]:
     x, y = points[3:5].mean(0) - points[0:2].mean(0)
     length = math.hypot(x, y)
     return (float(x / length), float(y / length)) if length else (0.0, 1.0)
-
-
-def _require_width(face: Face, index: int) -> None:
-    if face.width < MINIMUM_FACE_WIDTH:
-        raise FaceTooSmallError(
-            f"Face {index} is {face.width:.0f} pixels wide; at least {MINIMUM_FACE_WIDTH:.0f} are "
-            "needed: use a larger version of the picture."
-        )

@@ -14,6 +14,9 @@ from typing import Any
 
 from .aus import AUDelta
 
+NEUTRALISE = "neutralise"
+"""The preset without AUs of its own: it takes back what a face shows."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -26,11 +29,17 @@ class Preset:
 
 
 def load_presets() -> dict[str, Preset]:
-    """The named expressions, in the order of the file."""
+    """The named expressions with AUs of their own, in the order of the file."""
     return {
         name: Preset(name, AUDelta(**entry["aus"]), entry["description"], entry["missing"])
         for name, entry in _read()["presets"].items()
+        if "aus" in entry
     }
+
+
+def preset_names() -> tuple[str, ...]:
+    """All names of the file in its order, `NEUTRALISE` among them."""
+    return tuple(_read()["presets"])
 
 
 def inexpressible() -> tuple[str, ...]:

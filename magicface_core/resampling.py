@@ -50,15 +50,27 @@ def resample(
     window = cut_window(image, (x0, y0, x1, y1), padding)
     if shrink > 1:
         window = F.avg_pool2d(window, shrink)
-    x = (np.arange(width * samples) + 0.5) / samples
-    y = (np.arange(height * samples) + 0.5) / samples
-    columns, rows = np.meshgrid(x, y)
+    columns = (np.arange(width * samples)[None] + 0.5) / samples
+    rows = (np.arange(height * samples)[:, None] + 0.5) / samples
+    grid = np.empty((height * samples, width * samples, 2), np.float32)
     source_x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2] - x0
+    grid[..., 0] = source_x / (x1 - x0) * 2 - 1
     source_y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2] - y0
-    grid = np.stack([source_x / (x1 - x0), source_y / (y1 - y0)], -1) * 2 - 1
-    points = torch.from_numpy(grid.astype(np.float32)).to(image.device)
+    grid[..., 1] = source_y / (y1 - y0) * 2 - 1
+    points = torch.from_numpy(grid).to(image.device)
     sampled = _sampled(window, points, interpolation if samples == 1 else "bilinear")
     return F.avg_pool2d(sampled, samples) if samples > 1 else sampled
+
+
+def reduced(image: torch.Tensor, reduction: float) -> torch.Tensor:
+    """[B,C,H,W] made `reduction` times smaller; whole cells are averaged first, which is fast."""
+    height, width = image.shape[-2:]
+    cell = max(1, math.floor(reduction / 2))
+    if cell > 1:
+        image = F.avg_pool2d(image, cell, ceil_mode=True, count_include_pad=False)
+    rest = reduction / cell
+    matrix = np.array([[rest, 0.0, 0.0], [0.0, rest, 0.0]])
+    return resample(image, matrix, (math.ceil(height / reduction), math.ceil(width / reduction)))
 
 
 def _sampled(

@@ -12,17 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import SchedulerMixin
 from torch import Tensor
 
 from .errors import MagicFaceError
-from .network.autoencoder import decode_latents, encode_mode
+from .network.autoencoder import decode_latents
 from .network.checkpoint import Checkpoint
 from .network.reference_attention import Reference, identity_features, project_reference
 from .network.unet import AU_COUNT
-from .schedulers import make_scheduler, predicted_clean, step_options
+from .schedulers import Generators, make_scheduler, predicted_clean, step_options
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,21 @@ class Identity:
 def encode_identity(checkpoint: Checkpoint, image: Tensor) -> Identity:
     """Reference keys and values of identity images [R,3,H,W] in 0..1."""
     with torch.no_grad():
-        latents = encode_mode(checkpoint.vae, image).to(checkpoint.dtype)
+        latents = encode_picture(checkpoint, image)
         return Identity(reference_of(checkpoint, latents), latents)
+
+
+def encode_picture(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
+    """Posterior mode [B,C,h,w], not scaled, of pictures [B,3,H,W] in 0..1, placed for the UNets."""
+    with torch.no_grad():
+        latents = checkpoint.codec.encode_pictures(picture)
+        return latents.to(checkpoint.device, checkpoint.dtype)
 
 
 def reference_of(checkpoint: Checkpoint, latents: Tensor) -> Reference:
     """Reference keys and values of identity latents [R,C,h,w] (posterior mode, not scaled)."""
     with torch.no_grad():
-        features = identity_features(checkpoint.id_encoder, latents, checkpoint.prompt_embeds)
+        features = identity_features(checkpoint.id_encoder, latents, checkpoint.prompt())
         return project_reference(checkpoint.denoiser, features)
 
 
@@ -81,7 +91,7 @@ def encode_background(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
     """
     with torch.no_grad():
         if checkpoint.controller is None:
-            return encode_mode(checkpoint.vae, picture).to(checkpoint.dtype)
+            return encode_picture(checkpoint, picture)
         condition: Tensor = checkpoint.controller(
             picture.to(checkpoint.device, checkpoint.dtype) * 2 - 1
         )
@@ -91,14 +101,14 @@ def encode_background(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
 def decode(checkpoint: Checkpoint, latents: Tensor) -> Tensor:
     """Pictures [B,3,H,W] in 0..1 of sampled latents."""
     with torch.no_grad():
-        return decode_latents(checkpoint.vae, latents)
+        return decode_latents(checkpoint.codec, latents)
 
 
 def reconstruct(checkpoint: Checkpoint, image: Tensor) -> Tensor:
     """Pictures [B,3,H,W] in 0..1 after the autoencoder's round trip: the best an edit can look."""
     with torch.no_grad():
-        latents = encode_mode(checkpoint.vae, image) * checkpoint.vae.config.scaling_factor
-        return decode_latents(checkpoint.vae, latents)
+        codec = checkpoint.codec
+        return codec.decode_pictures(codec.encode_pictures(image))
 
 
 def sample(
@@ -111,7 +121,7 @@ def sample(
     guidance: float | None = None,
     scheduler: str | None = None,
     noise: Tensor | None = None,
-    generator: torch.Generator | None = None,
+    generator: Generators | None = None,
     callback: Callback | None = None,
 ) -> Tensor:
     """Edited latents [B,C,h,w] in the sampler's (scaled) space, float32 whatever the networks are.
@@ -127,21 +137,20 @@ def sample(
         noise: [1 or B, C, h, w] initial noise of unit variance; else drawn from ``generator`` on
             the CPU.
         generator: also feeds stochastic schedulers; without one, given noise decides the result.
+            With given noise it may be B generators, one for each row.
         callback: called after each step.
 
     Raises:
         MagicFaceError: a value out of range, or shapes that do not fit.
     """
     info = checkpoint.info
-    steps = info.steps if steps is None else steps
     guidance = info.guidance if guidance is None else guidance
-    solver = make_scheduler(scheduler or info.scheduler, checkpoint.scheduler_config)
-    _check(steps, guidance, deltas, solver)
+    solver = scheduled(checkpoint, steps, scheduler)
+    _check(guidance, deltas)
     _check_identities(len(deltas), len(identity.latents))
     shape = (len(deltas), checkpoint.latent_channels, *background_latents.shape[2:])
     if noise is None:
-        noise = torch.randn(shape, generator=generator)
-    solver.set_timesteps(steps, device=checkpoint.device)
+        noise = torch.randn(shape, generator=_only(generator))
     options = step_options(solver, generator)
     deltas = deltas.to(checkpoint.device, torch.float32)
     background = _rows("background_latents", background_latents.to(deltas), len(deltas))
@@ -158,6 +167,24 @@ def sample(
             clean = predicted_clean(solver, output, before, timestep)
             callback(Progress(index, len(solver.timesteps), float(timestep), latents, clean))
     return latents
+
+
+def scheduled(
+    checkpoint: Checkpoint, steps: int | None = None, scheduler: str | None = None
+) -> SchedulerMixin:
+    """A solver with its timesteps set; the checkpoint's own values by default.
+
+    Some solvers evaluate the network more often than `steps`: once for each of ``timesteps``.
+    Raises MagicFaceError for an unknown name or a number of steps out of range.
+    """
+    info = checkpoint.info
+    steps = info.steps if steps is None else steps
+    solver = make_scheduler(scheduler or info.scheduler, checkpoint.scheduler_config)
+    most = int(solver.config.num_train_timesteps)
+    if not 1 <= steps <= most:
+        raise MagicFaceError(f"steps is {steps}; choose 1..{most}, the released checkpoint uses 50")
+    solver.set_timesteps(steps, device=checkpoint.device)
+    return solver
 
 
 def guided_prediction(
@@ -196,7 +223,7 @@ def predict(
     prediction: Tensor = checkpoint.denoiser(
         torch.cat([latents, background], dim=1).to(checkpoint.dtype),
         timestep,
-        encoder_hidden_states=checkpoint.prompt_embeds.expand(len(latents), -1, -1),
+        encoder_hidden_states=checkpoint.prompt(len(latents)),
         class_labels=deltas.to(checkpoint.dtype),
         cross_attention_kwargs={"reference": identity.reference},
     ).sample
@@ -219,10 +246,14 @@ def _check_identities(batch: int, identities: int) -> None:
         )
 
 
-def _check(steps: int, guidance: float, deltas: Tensor, solver: SchedulerMixin) -> None:
-    most = int(solver.config.num_train_timesteps)
-    if not 1 <= steps <= most:
-        raise MagicFaceError(f"steps is {steps}; choose 1..{most}, the released checkpoint uses 50")
+def _only(generator: Generators | None) -> torch.Generator | None:
+    """The generator that draws a whole batch."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return generator
+    raise MagicFaceError("several generators need given noise; pass noise, or one generator")
+
+
+def _check(guidance: float, deltas: Tensor) -> None:
     if not 0 <= guidance < float("inf"):
         raise MagicFaceError(f"guidance is {guidance}; it must be 0 or more (3.0 in the paper)")
     if deltas.ndim != 2 or deltas.shape[1] != AU_COUNT or len(deltas) == 0:

@@ -7,34 +7,31 @@ UniPC changed in diffusers after the release ("sigma_min" then, "zero" now; 0.1 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    SchedulerMixin,
-    UniPCMultistepScheduler,
-)
 from torch import Tensor
 
 from .errors import MagicFaceError
 
-SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
-    "unipc": (UniPCMultistepScheduler, {"final_sigmas_type": "sigma_min"}),
-    "ddim": (DDIMScheduler, {"timestep_spacing": "trailing"}),
-    "dpmpp_2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++"}),
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
+Generators: TypeAlias = torch.Generator | Sequence[torch.Generator]
+
+# Names of diffusers' classes, so that listing the choices does not import diffusers.
+SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "unipc": ("UniPCMultistepScheduler", {"final_sigmas_type": "sigma_min"}),
+    "ddim": ("DDIMScheduler", {"timestep_spacing": "trailing"}),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++"}),
     "dpmpp_2m_karras": (
-        DPMSolverMultistepScheduler,
+        "DPMSolverMultistepScheduler",
         {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True},
     ),
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler_ancestral": (EulerAncestralDiscreteScheduler, {}),
-    "heun": (HeunDiscreteScheduler, {}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "euler_ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    "heun": ("HeunDiscreteScheduler", {}),
 }
 # Schedulers of diffusers without a formula for predicted clean latents.
 NOISE_ONLY = ("euler_ancestral",)
@@ -68,7 +65,10 @@ def make_scheduler(name: str, config: Mapping[str, Any]) -> SchedulerMixin:
             f"scheduler {name!r} needs a checkpoint that predicts noise, this one predicts clean "
             f"latents; choose one of {fitting}"
         )
-    kind, own = SCHEDULERS[name]
+    import diffusers
+
+    class_name, own = SCHEDULERS[name]
+    kind = getattr(diffusers, class_name)
     accepted = inspect.signature(kind).parameters
     shared = {k: config[k] for k in SHARED_SETTINGS if k in config and k in accepted}
     return kind(**shared, **own)
@@ -98,8 +98,15 @@ def noise_ratio(solver: SchedulerMixin, timestep: float) -> float:
     return float(lower + (timestep - below) * (upper - lower))
 
 
-def step_options(solver: SchedulerMixin, generator: torch.Generator | None) -> dict[str, Any]:
-    """Stochastic solvers must draw from the caller's generator, never from the global one."""
+def step_options(solver: SchedulerMixin, generator: Generators | None) -> dict[str, Any]:
+    """Stochastic solvers must draw from the caller's generator, never from the global one.
+
+    Several generators are one for each row of the batch.
+    """
     if "generator" not in inspect.signature(solver.step).parameters:
         return {}
-    return {"generator": torch.Generator().manual_seed(0) if generator is None else generator}
+    if generator is None:
+        return {"generator": torch.Generator().manual_seed(0)}
+    if isinstance(generator, torch.Generator):
+        return {"generator": generator}
+    return {"generator": list(generator)}

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Edit, draw, save."""
     from ..images import check_image_path, save_image
-    from ..pipeline import Settings
+    from ..settings import Settings
 
     check_image_path(args.output)
     portrait = load_portrait()
@@ -56,7 +56,7 @@ def load_portrait() -> Image.Image:
 
 def demo_strip(portrait: Image.Image, results: list[EditResult]) -> Image.Image:
     """Source and edits side by side, each with its name and its AUs."""
-    from .sheet import Tile, labelled_sheet
+    from ..sheets import Tile, labelled_sheet
 
     tiles = [Tile(portrait, "source", "unchanged")]
     for name, result in zip(DEMO_EDITS, results, strict=True):

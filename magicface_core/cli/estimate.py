@@ -6,14 +6,13 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..aus import ACTION_UNITS
+from ..expressions import estimate_rows, intensity_table
 from . import options
 
 if TYPE_CHECKING:
     from ..perception import AUEstimate
 
 FORMAT, VERSION = "magicface-estimate", 1
-BAR_WIDTH = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(_as_json(args, count, estimate), indent=2))
     else:
         print(f"{args.photo}: face {args.face} of {count}, estimated by {estimate.backend}")
-        print(_as_table(estimate))
+        print(intensity_table(estimate))
     return 0
 
 
@@ -55,21 +54,6 @@ def _as_json(args: argparse.Namespace, count: int, estimate: AUEstimate) -> dict
                 "intensity": round(intensity, 3),
                 "confidence": round(confidence, 3),
             }
-            for unit, intensity, confidence in _rows(estimate)
+            for unit, intensity, confidence in estimate_rows(estimate)
         ],
     }
-
-
-def _as_table(estimate: AUEstimate) -> str:
-    lines = [f"{'AU':<5}{'name':<22}{'plain words':<26}{'0-5':>4}  {'':<{BAR_WIDTH}}  confidence"]
-    for unit, intensity, confidence in _rows(estimate):
-        bar = "#" * round(intensity / 5 * BAR_WIDTH)
-        lines.append(
-            f"{unit.code:<5}{unit.name:<22}{unit.plain:<26}{intensity:>4.1f}  "
-            f"{bar:<{BAR_WIDTH}}  {confidence:.2f}"
-        )
-    return "\n".join(lines)
-
-
-def _rows(estimate: AUEstimate) -> zip[Any]:
-    return zip(ACTION_UNITS, estimate.intensities.values, estimate.confidence, strict=True)

@@ -10,7 +10,8 @@ from ..aus import AUDelta
 from ..errors import MagicFaceError
 
 if TYPE_CHECKING:
-    from ..pipeline import MagicFace, Settings
+    from ..pipeline import MagicFace
+    from ..settings import Settings
 
 DTYPES = ("float32", "float16", "bfloat16")
 REGIONS = ("face", "person")
@@ -78,7 +79,7 @@ def load_model(args: argparse.Namespace) -> MagicFace:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """--seed, --steps, --guidance and --scheduler."""
-    from ..pipeline import Settings
+    from ..settings import Settings
 
     return Settings(args.seed, args.steps, args.guidance, args.scheduler)
 

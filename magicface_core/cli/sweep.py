@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..animation import sweep
 from ..aus import ACTION_UNITS, AUDelta
 from . import options
 from .messages import note_on_weights, step_progress
@@ -59,16 +60,11 @@ def sweep_deltas(
     units: Sequence[str], first: float, last: float, count: int
 ) -> list[list[AUDelta]]:
     """One row of `count` evenly spaced deltas per unit; raises AUError outside -10..10."""
-    step = (last - first) / (count - 1)
-    strengths = [first + index * step for index in range(count)]
-    return [
-        [AUDelta(**{unit.strip().upper(): round(strength, 4)}) for strength in strengths]
-        for unit in units
-    ]
+    return [list(sweep((unit, first, last, count))) for unit in units]
 
 
 def _grid(results: Sequence[EditResult], units: Sequence[str], count: int) -> Image.Image:
-    from .sheet import Tile, labelled_sheet
+    from ..sheets import Tile, labelled_sheet
 
     names = {unit.code: unit.name for unit in ACTION_UNITS}
     tiles = []

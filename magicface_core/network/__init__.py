@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint, load_checkpoint
 from .info import CheckpointInfo
+from .merged import merge_checkpoint
 from .saving import save_checkpoint
 
-__all__ = ["Checkpoint", "CheckpointInfo", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "CheckpointInfo", "load_checkpoint", "merge_checkpoint", "save_checkpoint"]

@@ -6,7 +6,8 @@ Stable Diffusion's ``AutoencoderKL`` for released checkpoints, a patch autoencod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
 
 import torch
 from diffusers import AutoencoderKL
@@ -149,22 +150,97 @@ def _current(key: str) -> str:
 Autoencoder: TypeAlias = AutoencoderKL | PatchAutoencoder
 
 
-def encode_mode(vae: Autoencoder, picture: Tensor) -> Tensor:
+class PictureCodec(Protocol):
+    """What MagicFace asks of an autoencoder; ComfyUI's, for one, is made to fit from outside."""
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels C of the latents."""
+
+    @property
+    def reduction(self) -> int:
+        """Pixels per latent along one side."""
+
+    @property
+    def scaling_factor(self) -> float:
+        """What the sampler's latents are multiplied by."""
+
+    def encode_pictures(self, pictures: Tensor) -> Tensor:
+        """Posterior mode [B,C,h,w], NOT scaled, of pictures [B,3,H,W] in 0..1."""
+
+    def decode_pictures(self, latents: Tensor) -> Tensor:
+        """Pictures [B,3,H,W] float32 in 0..1 of latents [B,C,h,w] that are NOT scaled."""
+
+
+@dataclass(frozen=True)
+class NetworkCodec:
+    """A `PictureCodec` of this package's autoencoders.
+
+    device and dtype are what it computes with; None is where, and what, its weights are.
+    """
+
+    vae: Autoencoder
+    device: torch.device | None = None
+    dtype: torch.dtype | None = None
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels C of the latents."""
+        return int(self.vae.config.latent_channels)
+
+    @property
+    def reduction(self) -> int:
+        """Pixels per latent along one side."""
+        if isinstance(self.vae, PatchAutoencoder):
+            return int(self.vae.config.patch_size)
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def scaling_factor(self) -> float:
+        """What the sampler's latents are multiplied by."""
+        return float(self.vae.config.scaling_factor)
+
+    def encode_pictures(self, pictures: Tensor) -> Tensor:
+        """Posterior mode [B,C,h,w], NOT scaled, of pictures [B,3,H,W] in 0..1."""
+        mode: Tensor = self.vae.encode(self._placed(pictures) * 2 - 1).latent_dist.mode()
+        return mode
+
+    def decode_pictures(self, latents: Tensor) -> Tensor:
+        """Pictures [B,3,H,W] float32 in 0..1 of latents [B,C,h,w] that are NOT scaled."""
+        sample: Tensor = self.vae.decode(self._placed(latents)).sample
+        return (sample.float() / 2 + 0.5).clamp(0, 1)
+
+    @property
+    def computes_in(self) -> torch.dtype:
+        """Floating type of the computation."""
+        return self.dtype or next(self.vae.parameters()).dtype
+
+    def _placed(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device or next(self.vae.parameters()).device, self.computes_in)
+
+
+def codec_of(
+    vae: Autoencoder | PictureCodec,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> PictureCodec:
+    """An autoencoder as a codec; one that is a codec already comes back as it is."""
+    if isinstance(vae, AutoencoderKL | PatchAutoencoder):
+        return NetworkCodec(vae, device, dtype)
+    return vae
+
+
+def encode_mode(vae: Autoencoder | PictureCodec, picture: Tensor) -> Tensor:
     """Posterior mode of a picture [B,3,H,W] in 0..1, as released: without the scaling factor."""
-    parameter = next(vae.parameters())
-    mode: Tensor = vae.encode(picture.to(parameter) * 2 - 1).latent_dist.mode()
-    return mode
+    return codec_of(vae).encode_pictures(picture)
 
 
-def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
+def decode_latents(vae: Autoencoder | PictureCodec, latents: Tensor) -> Tensor:
     """Picture [B,3,H,W] in 0..1 of latents in the sampler's (scaled) space."""
-    parameter = next(vae.parameters())
-    sample: Tensor = vae.decode(latents.to(parameter) / vae.config.scaling_factor).sample
-    return (sample.float() / 2 + 0.5).clamp(0, 1)
+    codec = codec_of(vae)
+    return codec.decode_pictures(latents / codec.scaling_factor)
 
 
-def reduction_factor(vae: Autoencoder) -> int:
+def reduction_factor(vae: Autoencoder | PictureCodec) -> int:
     """Pixels per latent along one side."""
-    if isinstance(vae, PatchAutoencoder):
-        return int(vae.config.patch_size)
-    return int(2 ** (len(vae.config.block_out_channels) - 1))
+    return codec_of(vae).reduction

@@ -2,38 +2,31 @@
 
 ``denoising_unet/`` and ``ID_enc/`` as released (``config.json`` + safetensors, keys as they are),
 ``vae/``, ``scheduler_config.json``, ``prompt_embeds.safetensors`` and ``magicface.json``. The
-released folder has only the first two: the autoencoder then comes from ``vae_folder`` and the
-prompt's embedding from ``prompt_embeds``.
+released folder has only the first two: the autoencoder then comes from ``vae_folder`` or ``codec``
+and the prompt's embedding from ``prompt_embeds``. ``merged.py`` keeps all of it in one file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from torch import Tensor, nn
+from diffusers import UNet2DConditionModel
+from torch import Tensor
 
 from ..errors import CheckpointError
 from .attribute_controller import ConvolutionController
-from .autoencoder import Autoencoder, PatchAutoencoder, reduction_factor, to_current_keys
-from .info import CheckpointInfo, read_info
-from .unet import AU_COUNT, build_unet, to_released_keys, to_stock_keys
-from .weights import (
-    check_shapes,
-    find_weights,
-    load_into,
-    read_config,
-    read_header,
-    read_object,
-    read_tensors,
-)
+from .autoencoder import Autoencoder, NetworkCodec, PictureCodec, codec_of
+from .info import CheckpointInfo
+from .merged import SUFFIX, open_parts
+from .parts import PROMPT, PROMPT_KEY, REQUIRED_PARTS, CheckpointParts, FolderPart, Part
+from .planning import plan_autoencoder, plan_controller, plan_unet
+from .unet import AU_COUNT
 
-T = TypeVar("T")
 EMBEDDED = Path(__file__).resolve().parent.parent / "assets" / "mini"
+STABLE_DIFFUSION_CHANNELS = 4
 STABLE_DIFFUSION_SCHEDULER: dict[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -48,25 +41,45 @@ STABLE_DIFFUSION_SCHEDULER: dict[str, Any] = {
 
 @dataclass
 class Checkpoint:
-    """All networks of MagicFace on one device, ready for inference."""
+    """All networks of MagicFace, ready for inference.
+
+    Inputs are placed on ``device`` in ``dtype``. Those are the denoiser's own, unless weights lie
+    elsewhere or in another type than the computation, as under a memory manager that brings them
+    layer by layer: compute_device, compute_dtype and compute_vae_dtype (for the autoencoder, by
+    default like the others) then say so.
+    """
 
     denoiser: UNet2DConditionModel
     id_encoder: UNet2DConditionModel
-    vae: Autoencoder
+    vae: Autoencoder | PictureCodec
     controller: ConvolutionController | None  # None: the released concatenation of VAE latents
     prompt_embeds: Tensor  # [1, tokens, cross_attention_dim]
     scheduler_config: dict[str, Any]
     info: CheckpointInfo
+    compute_device: torch.device | None = None
+    compute_dtype: torch.dtype | None = None
+    compute_vae_dtype: torch.dtype | None = None
 
     @property
     def device(self) -> torch.device:
-        """Device of the denoiser."""
-        return self.denoiser.device
+        """Device of the computation."""
+        return self.compute_device or self.denoiser.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating type of the denoiser."""
-        return self.denoiser.dtype
+        """Floating type of the computation."""
+        return self.compute_dtype or self.denoiser.dtype
+
+    @property
+    def vae_dtype(self) -> torch.dtype:
+        """Floating type in which the checkpoint's own autoencoder computes."""
+        codec = self.codec
+        return codec.computes_in if isinstance(codec, NetworkCodec) else self.dtype
+
+    @property
+    def codec(self) -> PictureCodec:
+        """The autoencoder, computing where and as this checkpoint says."""
+        return codec_of(self.vae, self.compute_device, self.compute_vae_dtype or self.compute_dtype)
 
     @property
     def latent_channels(self) -> int:
@@ -76,61 +89,84 @@ class Checkpoint:
     @property
     def latent_size(self) -> int:
         """Latents along one side at the checkpoint's resolution."""
-        return self.info.resolution // reduction_factor(self.vae)
+        return self.info.resolution // self.codec.reduction
+
+    def prompt(self, rows: int = 1) -> Tensor:
+        """The prompt's embedding [rows, tokens, cross_attention_dim], placed for computing."""
+        return self.prompt_embeds.to(self.device, self.dtype).expand(rows, -1, -1)
 
 
 def load_checkpoint(
-    name_or_folder: str | Path,
+    name_or_path: str | Path,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     prompt_embeds: Tensor | None = None,
     vae_folder: Path | None = None,
+    codec: PictureCodec | None = None,
+    vae_dtype: torch.dtype | None = None,
 ) -> Checkpoint:
-    """Load a checkpoint folder, or the embedded one under the name "mini".
+    """Load a checkpoint folder, a merged file, or the embedded checkpoint under the name "mini".
+
+    Configurations, keys and shapes of all networks are checked before any weight is read.
 
     Args:
-        name_or_folder: "mini" or a folder in the layout above.
+        name_or_path: "mini", a folder in the layout above, or a file of ``merged.py``.
         device: default CUDA, then MPS, then CPU.
         dtype: float32, float16 or bfloat16; default float32 on CPU, float16 elsewhere.
-        prompt_embeds: [1, tokens, C] for folders without ``prompt_embeds.safetensors``.
-        vae_folder: diffusers folder of a Stable Diffusion 1.5 VAE for folders without ``vae/``.
+        prompt_embeds: [1, tokens, C] for checkpoints without their own.
+        vae_folder: diffusers folder of a Stable Diffusion 1.5 VAE for checkpoints without ``vae``.
+        codec: an autoencoder from outside, used in place of the checkpoint's own.
+        vae_dtype: floating type of the checkpoint's autoencoder; default ``dtype``.
 
     Raises:
         CheckpointError: something is missing or does not fit; names what and the fix.
     """
-    folder = resolve_folder(name_or_folder)
+    parts = open_parts(resolve_checkpoint(name_or_path))
     device = default_device() if device is None else torch.device(device)
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else torch.float16
-    info = read_info(folder)
-    denoiser = load_unet(folder / "denoising_unet", AU_COUNT, info, dtype, device)
+    info = parts.info()
+    denoiser = plan_unet(parts.part("denoising_unet"), AU_COUNT, info)
+    id_encoder = plan_unet(parts.part("ID_enc"), None, info)
+    controller = plan_controller(parts, info)
+    vae = None if codec is not None else plan_autoencoder(_vae_part(parts, vae_folder))
     checkpoint = Checkpoint(
-        denoiser=denoiser,
-        id_encoder=load_unet(folder / "ID_enc", None, info, dtype, device),
-        vae=load_autoencoder(_vae_folder(folder, vae_folder), dtype, device),
-        controller=_load_controller(folder, info, dtype, device),
-        prompt_embeds=_load_prompt(folder, prompt_embeds, denoiser).to(device, dtype),
-        scheduler_config=_load_scheduler(folder),
+        denoiser=denoiser.network,
+        id_encoder=id_encoder.network,
+        vae=vae.network if codec is None and vae is not None else codec,
+        controller=None if controller is None else controller.network,
+        prompt_embeds=_prompt(parts, prompt_embeds, denoiser.network),
+        scheduler_config=_scheduler_config(parts),
         info=info,
+        compute_vae_dtype=vae_dtype,
     )
-    _check_channels(checkpoint, folder)
+    _check_channels(checkpoint, parts.place, connected=codec is not None)
+    for planned in (denoiser, id_encoder, controller):
+        if planned is not None:
+            planned.fill(dtype, device)
+    if vae is not None:
+        vae.fill(vae_dtype or dtype, device)
+    checkpoint.prompt_embeds = checkpoint.prompt_embeds.to(device, dtype)
     return checkpoint
 
 
-def resolve_folder(name_or_folder: str | Path) -> Path:
-    """The folder of a checkpoint name."""
-    folder = EMBEDDED if str(name_or_folder) == "mini" else Path(name_or_folder).expanduser()
-    if not folder.is_dir():
+def resolve_checkpoint(name_or_path: str | Path) -> Path:
+    """The folder, or merged file, of a checkpoint name."""
+    place = EMBEDDED if str(name_or_path) == "mini" else Path(name_or_path).expanduser()
+    if place.is_file() and place.suffix.lower() == SUFFIX:
+        return place
+    if not place.is_dir():
+        kind = "folder or .safetensors file" if place.exists() else "folder or file"
         raise CheckpointError(
-            f"no checkpoint folder {folder}; "
-            "give a folder with denoising_unet/ and ID_enc/, or 'mini'"
+            f"no checkpoint {kind} {place}; "
+            "give a folder with denoising_unet/ and ID_enc/, a merged file, or 'mini'"
         )
-    for part in ("denoising_unet", "ID_enc"):
-        if not (folder / part).is_dir():
+    for part in REQUIRED_PARTS:
+        if not (place / part).is_dir():
             raise CheckpointError(
-                f"{folder} lacks the folder {part}/; copy it from the checkpoint's source"
+                f"{place} lacks the folder {part}/; copy it from the checkpoint's source"
             )
-    return folder
+    return place
 
 
 def default_device() -> torch.device:
@@ -140,124 +176,75 @@ def default_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def load_unet(
-    folder: Path,
-    au_inputs: int | None,
-    info: CheckpointInfo,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> UNet2DConditionModel:
-    """One of the two UNets, its header checked before any weight is read."""
-    config = read_config(folder)
-    unet = _build_empty(folder, lambda: build_unet(config, au_inputs, info.locality))
-    _fill(unet, find_weights(folder), dtype, device, to_stock_keys, to_released_keys)
-    return unet.eval().requires_grad_(False)
-
-
 def load_autoencoder(folder: Path, dtype: torch.dtype, device: torch.device) -> Autoencoder:
     """``AutoencoderKL`` or ``PatchAutoencoder``, whichever the folder's config names."""
-    config = read_config(folder)
-    kind = PatchAutoencoder if config.get("_class_name") == "PatchAutoencoder" else AutoencoderKL
-    settings = {k: v for k, v in config.items() if not k.startswith("_")}
-    vae: Autoencoder = _build_empty(folder, lambda: kind.from_config(settings))
-    _fill(vae, find_weights(folder), dtype, device, to_current_keys)
-    return vae.eval().requires_grad_(False)
+    planned = plan_autoencoder(FolderPart(folder))
+    planned.fill(dtype, device)
+    return planned.network
 
 
-def _build_empty(folder: Path, build: Callable[[], Any]) -> Any:
-    """A module without storage; a config that makes none is the checkpoint's fault."""
-    try:
-        with torch.device("meta"):
-            return build()
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{folder}/config.json describes no network this version can build: {error}"
-        ) from error
-
-
-Renaming = Callable[[Mapping[str, T]], dict[str, T]]
-
-
-def _fill(
-    module: nn.Module,
-    path: Path,
-    dtype: torch.dtype,
-    device: torch.device,
-    from_file: Renaming,
-    to_file: Renaming = dict,
-) -> None:
-    """Load a file whose keys ``from_file`` turns into the module's; ``to_file`` is its inverse.
-
-    Complaints name keys as they are in the file.
-    """
-    expected = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    check_shapes(to_file(expected), to_file(from_file(read_header(path))), path)
-    load_into(module, from_file(read_tensors(path, dtype, device)))
-
-
-def _vae_folder(folder: Path, given: Path | None) -> Path:
-    found = given or folder / "vae"
-    if not found.is_dir():
-        raise CheckpointError(
-            f"{folder} has no vae/; copy the vae folder of a Stable Diffusion 1.5 checkpoint there"
-        )
-    return found
-
-
-def _load_controller(
-    folder: Path, info: CheckpointInfo, dtype: torch.dtype, device: torch.device
-) -> ConvolutionController | None:
-    if info.attribute_controller == "concatenation":
-        return None
-    place = folder / "attribute_controller"
-    config = read_config(place)
-    controller: ConvolutionController = _build_empty(
-        place, lambda: ConvolutionController(config["channels"], config["reduction"])
+def _vae_part(parts: CheckpointParts, given: Path | None) -> Part:
+    if given is not None and given.is_dir():
+        return FolderPart(given)
+    if given is None and parts.has("vae"):
+        return parts.part("vae")
+    lacking = f"no folder {given}" if given else f"{parts.place} has no vae/"
+    raise CheckpointError(
+        f"{lacking}: connect a Stable Diffusion 1.5 VAE, or copy the vae folder of a Stable "
+        "Diffusion 1.5 checkpoint there"
     )
-    _fill(controller, find_weights(place), dtype, device, dict)
-    return controller.eval().requires_grad_(False)
 
 
-def _load_prompt(folder: Path, given: Tensor | None, denoiser: UNet2DConditionModel) -> Tensor:
-    path = folder / "prompt_embeds.safetensors"
-    if given is None and not path.is_file():
+def _prompt(parts: CheckpointParts, given: Tensor | None, denoiser: UNet2DConditionModel) -> Tensor:
+    embedding = parts.prompt_embeds() if given is None else given
+    if embedding is None:
         raise CheckpointError(
-            f"{folder} lacks prompt_embeds.safetensors; pass prompt_embeds, the text encoder's "
-            '[1, 77, 768] output for "A close up of a person."'
+            f"{parts.place} lacks prompt_embeds.safetensors; connect Stable Diffusion 1.5's CLIP, "
+            f"or add that file (or pass {PROMPT_KEY}): the text encoder's [1, 77, 768] output for "
+            f'"{PROMPT}"'
         )
-    if given is None:
-        read_header(path)
-        tensors = read_tensors(path, torch.float32, torch.device("cpu"))
-        if "prompt_embeds" not in tensors:
-            raise CheckpointError(
-                f"{path} holds {sorted(tensors)[:3]}, expected the key prompt_embeds"
-            )
-        given = tensors["prompt_embeds"]
     width = int(denoiser.config.cross_attention_dim)
-    if given.ndim != 3 or given.shape[0] != 1 or given.shape[2] != width:
+    if embedding.ndim != 3 or embedding.shape[0] != 1 or embedding.shape[2] != width:
         raise CheckpointError(
-            f"prompt_embeds has shape {list(given.shape)}, expected [1, tokens, {width}]"
+            f"prompt_embeds has shape {list(embedding.shape)}, expected [1, tokens, {width}]"
         )
-    return given
+    return embedding
 
 
-def _load_scheduler(folder: Path) -> dict[str, Any]:
-    path = folder / "scheduler_config.json"
-    if not path.is_file():
+def _scheduler_config(parts: CheckpointParts) -> dict[str, Any]:
+    found = parts.scheduler_config()
+    if found is None:
         return dict(STABLE_DIFFUSION_SCHEDULER)
-    return {k: v for k, v in read_object(path).items() if not k.startswith("_")}
+    return {k: v for k, v in found.items() if not k.startswith("_")}
 
 
-def _check_channels(checkpoint: Checkpoint, folder: Path) -> None:
-    latent = int(checkpoint.vae.config.latent_channels)
-    condition = latent if checkpoint.controller is None else checkpoint.controller.channels
+def _check_channels(checkpoint: Checkpoint, place: Path, connected: bool) -> None:
+    """Raise where autoencoder, controller and UNets do not fit together."""
+    latent, controller = checkpoint.codec.latent_channels, checkpoint.controller
+    needed = checkpoint.latent_channels
+    if connected and latent != needed:
+        raise CheckpointError(
+            f"{place} works on latents of {needed} channels, but the connected VAE has {latent}: "
+            + (
+                "connect a Stable Diffusion 1.5 VAE"
+                if needed == STABLE_DIFFUSION_CHANNELS
+                else "disconnect it, the checkpoint needs its own"
+            )
+        )
+    condition = latent if controller is None else controller.channels
     found = {
         "denoising_unet in_channels": (checkpoint.denoiser.config.in_channels, latent + condition),
-        "denoising_unet out_channels": (checkpoint.denoiser.config.out_channels, latent),
+        "denoising_unet out_channels": (needed, latent),
         "ID_enc in_channels": (checkpoint.id_encoder.config.in_channels, latent),
     }
     for name, (value, expected) in found.items():
         if value != expected:
             raise CheckpointError(
-                f"{folder}: {name} is {value}, but the autoencoder asks for {expected}"
+                f"{place}: {name} is {value}, but the autoencoder asks for {expected}"
             )
+    reduction = checkpoint.codec.reduction
+    if controller is not None and controller.reduction != reduction:
+        raise CheckpointError(
+            f"{place}: attribute_controller reduces pictures {controller.reduction} times, the "
+            f"autoencoder {reduction} times; use the autoencoder the checkpoint was trained with"
+        )

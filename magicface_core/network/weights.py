@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,20 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    return parse_object(text, str(path))
+
+
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """The JSON object in a text; ``where`` names it in messages."""
+    try:
+        tree = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"{where} is not valid JSON: {error}") from error
     if not isinstance(tree, dict):
-        raise CheckpointError(f"{path} holds {type(tree).__name__}, not an object")
+        raise CheckpointError(f"{where} holds {type(tree).__name__}, not an object")
     return tree
 
 
@@ -65,6 +74,12 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
         ) from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """The texts in a safetensors file's header; check it with ``read_header`` first."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
 def _check_header_size(path: Path) -> None:
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
@@ -76,17 +91,27 @@ def _check_header_size(path: Path) -> None:
         )
 
 
-def read_tensors(path: Path, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-    """All tensors of a file, floating ones in ``dtype``."""
+def read_tensors(
+    path: Path,
+    dtype: torch.dtype | None,
+    device: torch.device,
+    keys: Iterable[str] | None = None,
+) -> dict[str, Tensor]:
+    """Tensors of a file (all by default), floating ones in ``dtype`` (None: as they are).
+
+    One by one, so that a conversion needs no second copy of the whole file.
+    """
     with safe_open(path, framework="pt") as file:
-        tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-    return {
-        k: v.to(device, dtype if v.is_floating_point() else v.dtype) for k, v in tensors.items()
-    }
+        wanted = file.keys() if keys is None else keys
+        return {key: _placed(file.get_tensor(key), dtype, device) for key in wanted}
+
+
+def _placed(tensor: Tensor, dtype: torch.dtype | None, device: torch.device) -> Tensor:
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
 
 def check_shapes(
-    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], path: Path
+    expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], path: Path | str
 ) -> None:
     """Raise a CheckpointError that names the first three wrong keys."""
     wrong = [f"{k} missing" for k in expected if k not in found]
@@ -114,9 +139,12 @@ def write_tensors(
 ) -> None:
     """Write atomically: a temporary file beside the target, then a rename."""
     temporary = path.with_name(path.name + ".partial")
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-        temporary,
-        dict(metadata or {"format": "pt"}),
-    )
-    os.replace(temporary, path)
+    try:
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+            temporary,
+            dict(metadata or {"format": "pt"}),
+        )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..geometry import Crop
-from ..resampling import resample
+from ..resampling import reduced, resample
 from .faces import Detection
 from .graph import Graph
 
@@ -84,7 +83,7 @@ class BlazeFaceDetector:
             side = level.side * longest
             # On a copy in which a window has the network's size, cutting one out costs nothing.
             reduction = max(1.0, side / INPUT_SIZE)
-            copy = _reduced(image, reduction)
+            copy = reduced(image, reduction)
             frames = _windows(copy, side / reduction, turn)
             found += [_scaled(hit, reduction) for hit in self._in_frames(copy, frames)]
         return found
@@ -189,17 +188,6 @@ def _centers(length: int, side: float) -> list[float]:
         return [length / 2]
     count = math.ceil((length - side) / (side / 2)) + 1
     return [float(x) for x in np.linspace(side / 2, length - side / 2, count)]
-
-
-def _reduced(image: torch.Tensor, reduction: float) -> torch.Tensor:
-    """The picture `reduction` times smaller; whole cells are averaged first, which is fast."""
-    height, width = image.shape[-2:]
-    cell = max(1, math.floor(reduction / 2))
-    if cell > 1:
-        image = F.avg_pool2d(image, cell, ceil_mode=True, count_include_pad=False)
-    rest = reduction / cell
-    matrix = np.array([[rest, 0.0, 0.0], [0.0, rest, 0.0]])
-    return resample(image, matrix, (math.ceil(height / reduction), math.ceil(width / reduction)))
 
 
 def _scaled(hit: Detection, factor: float) -> Detection:

@@ -8,12 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..errors import ImageError
 from .action_units import EmbeddedAUEstimator
 from .blendshapes import BlendshapeNetwork
 from .detector import BlazeFaceDetector
-from .faces import AUEstimate, AUEstimator, Face, FaceDetector, FaceParser, LandmarkEstimator
+from .faces import (
+    AUEstimate,
+    AUEstimator,
+    Detection,
+    Face,
+    FaceDetector,
+    FaceParser,
+    LandmarkEstimator,
+)
 from .graph import Graph, load_graphs, one_thread
 from .identity import IdentityNetwork, identity_distance
 from .mesh import FaceMesh
@@ -23,6 +32,8 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 LEAST_PRESENCE = 0.5  # what the mesh network calls a face with less belief is dropped
 SURE = 0.82  # presence times score of one face that settles which way up the picture is
 DUPLICATE_DISTANCE = 0.3  # of the mesh width
+LONGEST_SEARCHED = 4096  # pixels; larger pictures are searched on a smaller copy, to spare memory
+SHARP_ENOUGH = 256.0  # width in pixels of a face that a larger picture would not place better
 
 
 class Perception:
@@ -78,7 +89,8 @@ class Perception:
 
         Several, small (about 4 % of the long side) and tilted faces are found; a picture that shows
         no sure face upright is also searched lying on either side and upside down. Faces of any
-        size are returned; whether one is large enough to edit is the caller's to decide.
+        size are returned; whether one is large enough to edit is the caller's to decide. Pictures
+        above 4096 pixels are searched on a smaller copy, then small faces placed on the original.
 
         Args:
             image: [1,3,H,W] float 0..1.
@@ -88,15 +100,22 @@ class Perception:
             ImageError: the picture has another shape.
         """
         image = self._checked(image)
-        found: list[Face] = []
+        reduction = math.ceil(max(image.shape[-2:]) / LONGEST_SEARCHED)
         with one_thread():
-            for turn in (0.0, math.pi, math.pi / 2, -math.pi / 2):
-                faces = self._faces_turned(image, turn)
-                if _belief(faces) > _belief(found):
-                    found = faces
-                if _belief(found) > SURE:
-                    break
+            found = self._faces_any_way_up(_reduced(image, reduction))
+            if reduction > 1:
+                found = [self._enlarged(image, face, reduction) for face in found]
         return sorted(found, key=lambda face: -face.width)[:limit]
+
+    def _faces_any_way_up(self, image: torch.Tensor) -> list[Face]:
+        found: list[Face] = []
+        for turn in (0.0, math.pi, math.pi / 2, -math.pi / 2):
+            faces = self._faces_turned(image, turn)
+            if _belief(faces) > _belief(found):
+                found = faces
+            if _belief(found) > SURE:
+                break
+        return found
 
     def _faces_turned(self, image: torch.Tensor, turn: float) -> list[Face]:
         found: list[Face] = []
@@ -106,6 +125,14 @@ class Perception:
             if presence > LEAST_PRESENCE and not any(_same(face, other) for other in found):
                 found.append(face)
         return found
+
+    def _enlarged(self, image: torch.Tensor, face: Face, reduction: int) -> Face:
+        """A face found on a copy `reduction` times smaller, in pixels of the picture itself."""
+        mesh, presence = face.mesh * reduction, face.presence
+        hit = Detection(face.score, face.box * reduction, face.keypoints * reduction)
+        if face.width < SHARP_ENOUGH:
+            mesh, presence = self.landmarks.estimate(image, hit)
+        return Face(hit.score, hit.box, hit.keypoints, mesh, presence)
 
     def blendshapes(self, face: Face) -> dict[str, float]:
         """52 coefficients 0..1 by their ARKit names (and `_neutral`)."""
@@ -140,6 +167,13 @@ class Perception:
         if image.dim() != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
             raise ImageError(f"Perception looks at one picture [1,3,H,W], not {list(image.shape)}.")
         return image.to(self.device, torch.float32)
+
+
+def _reduced(image: torch.Tensor, reduction: int) -> torch.Tensor:
+    """The picture with whole cells of pixels averaged, the last ones as far as they go."""
+    if reduction == 1:
+        return image
+    return F.avg_pool2d(image, reduction, ceil_mode=True, count_include_pad=False)
 
 
 def _belief(faces: list[Face]) -> float:

@@ -16,6 +16,7 @@ from PIL import Image
 from magicface_core.errors import ImageError, OutputError
 from magicface_core.images import (
     MAX_PIXELS,
+    channels_last,
     check_image_path,
     load_image,
     save_image,
@@ -423,3 +424,11 @@ def test_save_refuses_arrays_that_are_no_picture(tmp_path: Path, pixels: np.ndar
     with pytest.raises(ImageError, match="uint8"):
         save_image(pixels, tmp_path / "a.png")
     assert os.listdir(tmp_path) == []
+
+
+def test_channels_last_is_the_way_back() -> None:
+    pictures = torch.rand(2, 5, 7, 3)
+    found = channels_last(to_tensor(pictures))
+    assert found.is_contiguous()
+    assert torch.equal(found, pictures)
+    assert channels_last(torch.zeros(2, 1, 5, 7)).shape == (2, 5, 7, 1)

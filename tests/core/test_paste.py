@@ -9,6 +9,7 @@ import torch
 from magicface_core.errors import ImageError
 from magicface_core.geometry import Crop, paste_back
 from magicface_core.images import to_uint8
+from magicface_core.paste import keep_detail
 
 
 def random_picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -123,6 +124,30 @@ def test_a_large_picture_is_pasted_into_place() -> None:
     assert float(result[0, 0, 700, 3100]) == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("name", CROPS)
+@pytest.mark.parametrize("with_reference", [False, True])
+def test_large_faces_are_pasted_in_parts_without_a_seam(
+    monkeypatch: pytest.MonkeyPatch, name: str, with_reference: bool
+) -> None:
+    crop, mask = CROPS[name], disc(64, 0.6)
+    source, edited = random_picture(97, 121), random_picture(64, 64, 1)
+    reference = random_picture(64, 64, 2) if with_reference else None
+    whole, weight = paste_back(source, edited, crop, mask, reference=reference)
+    monkeypatch.setattr("magicface_core.paste.TILE", 16)
+    parts, weight_of_parts = paste_back(source, edited, crop, mask, reference=reference)
+    assert torch.allclose(whole, parts, atol=1e-5)
+    assert torch.allclose(weight, weight_of_parts, atol=1e-5)
+
+
+def test_an_empty_mask_changes_nothing() -> None:
+    source = random_picture(97, 121)
+    result, weight = paste_back(
+        source, random_picture(64, 64), CROPS["inside"], torch.zeros(1, 1, 64, 64)
+    )
+    assert torch.equal(result, source)
+    assert not weight.any()
+
+
 def test_a_crop_beside_the_picture_changes_nothing() -> None:
     source = random_picture(40, 60)
     crop = Crop((500.0, 500.0), 50.0, (60, 40))
@@ -145,3 +170,16 @@ def test_wrong_shapes_are_named(
     crop = Crop((30.0, 20.0), 20.0, (60, 40))
     with pytest.raises(ImageError, match=named):
         paste_back(torch.zeros(source), torch.zeros(edited), crop, torch.zeros(mask))
+
+
+def test_keeping_detail_in_the_crop_is_the_same_formula() -> None:
+    """As pasting a crop that is the whole picture, without a mask."""
+    source, reference = random_picture(64, 64), random_picture(64, 64, 1) * 0.2 + 0.4
+    edited = reference.clone()
+    edited[..., :24] += 0.05
+    whole = Crop((32.0, 32.0), 64.0, (64, 64))
+    pasted, _ = paste_back(source, edited, whole, torch.ones(1, 1, 64, 64), reference=reference)
+    found = keep_detail(source, edited, reference)
+    assert torch.allclose(found, pasted, atol=1e-4)
+    assert not torch.allclose(found[..., :20], edited[..., :20], atol=0.01)
+    assert torch.equal(keep_detail(source, reference, reference), source)

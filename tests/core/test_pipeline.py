@@ -15,7 +15,7 @@ import magicface_core
 from magicface_core import AUDelta, MagicFace
 from magicface_core.errors import CheckpointError, ImageError, NoFaceError
 from magicface_core.images import load_image
-from magicface_core.pipeline import Settings
+from magicface_core.settings import Settings
 
 SMILE, FROWN = AUDelta(AU6=2, AU12=4), AUDelta(AU1=2, AU4=3, AU15=3)
 
@@ -218,3 +218,35 @@ def test_bad_arguments(model: MagicFace, tiny_checkpoint: Path) -> None:
 def test_dtype_by_name(tiny_checkpoint: Path) -> None:
     model = MagicFace.load(tiny_checkpoint, device="cpu", dtype="bfloat16")
     assert model.checkpoint.dtype is torch.bfloat16
+
+
+def test_stochastic_edits_do_not_depend_on_their_batch(
+    model: MagicFace, photo: Image.Image
+) -> None:
+    """Every row draws the same noise in every step, and it follows the seed."""
+    prepared = model.prepare(photo)
+    settings = Settings(scheduler="euler_ancestral", seed=1)
+    together = model.edit_prepared(prepared, [FROWN, SMILE], settings)
+    [alone] = model.edit_prepared(prepared, SMILE, settings)
+    assert np.abs(pixels(together[1].image) - pixels(alone.image)).max() <= 1
+
+
+def test_an_edit_is_its_steps_bit_for_bit(model: MagicFace, photo: Image.Image) -> None:
+    from magicface_core.results import pasted
+    from magicface_core.sampling import decode
+
+    prepared, info = model.prepare(photo), model.checkpoint.info
+    encoded = model.encode(prepared)
+    shape = encoded.background_latents.shape
+    latents = model.sample(
+        encoded.identity,
+        encoded.background_latents,
+        SMILE,
+        steps=info.steps,
+        guidance=info.guidance,
+        noise=torch.randn(shape, generator=torch.Generator().manual_seed(7)),
+    )
+    expected = pasted(prepared, decode(model.checkpoint, latents), None, SMILE)
+    result = model.edit(photo, SMILE, seed=7)
+    assert np.array_equal(pixels(result.image), pixels(expected.image))
+    assert np.array_equal(pixels(result.crop), pixels(expected.crop))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from magicface_core.resampling import box_blur, cut_window, gaussian_blur, resample
+from magicface_core.resampling import box_blur, cut_window, gaussian_blur, reduced, resample
 
 
 def test_identity_returns_the_picture() -> None:
@@ -20,6 +20,17 @@ def test_reduction_keeps_the_mean() -> None:
     blocks = image.view(1, 1, 20, 6, 20, 6).mean((3, 5))
     small = resample(image, matrix, (20, 20))
     assert (small - blocks).abs().mean() < 0.02
+
+
+def test_reduced_pictures_keep_their_places() -> None:
+    image = torch.zeros(1, 1, 101, 203)
+    image[..., 45:] = 1
+    assert torch.allclose(reduced(image, 1.0), image, atol=1e-5)
+    for reduction in (1.5, 4.0, 9.3):
+        small = reduced(image, reduction)
+        assert small.shape[-2:] == (-(-101 // reduction), -(-203 // reduction))
+        edge = float((1 - small[0, 0, 3]).sum())
+        assert abs(edge - 45 / reduction) < 0.3
 
 
 def test_zeros_outside() -> None:

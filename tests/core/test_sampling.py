@@ -291,3 +291,11 @@ def test_wrong_inputs_are_named(
     inputs = {"background_latents": background, "deltas": DELTAS[:1], **change}
     with pytest.raises(MagicFaceError, match=message):
         sample(tiny, identity, **inputs)
+
+
+def test_several_generators_need_given_noise(
+    tiny: Checkpoint, identity: Identity, background: Tensor
+) -> None:
+    generators = [torch.Generator().manual_seed(0) for _ in DELTAS]
+    with pytest.raises(MagicFaceError, match="need given noise"):
+        sample(tiny, identity, background, DELTAS, generator=generators)

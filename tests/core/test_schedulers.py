@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -97,3 +99,25 @@ def test_stochastic_steps_never_touch_the_global_generator() -> None:
     assert step_options(solver, own) == {"generator": own}
     assert isinstance(step_options(solver, None)["generator"], torch.Generator)
     assert step_options(make_scheduler("unipc", config()), own) == {}
+
+
+def test_listing_the_choices_does_not_import_diffusers() -> None:
+    script = (
+        "import sys; from magicface_core.schedulers import SCHEDULERS; "
+        "sys.exit('diffusers' in sys.modules or 'unipc' not in SCHEDULERS)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_one_generator_for_each_row() -> None:
+    solver = make_scheduler("euler_ancestral", config())
+    solver.set_timesteps(4)
+    alike = tuple(torch.Generator().manual_seed(7) for _ in range(3))
+    latents = torch.ones(3, 4, 8, 8) * solver.init_noise_sigma
+    options = step_options(solver, alike)
+    timestep = solver.timesteps[0]
+    solver.scale_model_input(latents, timestep)
+    after = solver.step(torch.ones(3, 4, 8, 8), timestep, latents, **options).prev_sample
+    assert torch.equal(after[0], after[1])
+    assert torch.equal(after[0], after[2])
+    assert float(after[0].std()) > 0

@@ -90,7 +90,7 @@ def test_a_copying_editor_scores_one(
     folder.mkdir()
     (folder / "magicface.json").write_text("{}")
     monkeypatch.setattr(cli, "_load_editor", lambda args: CopyEditor())
-    monkeypatch.setattr(network_checkpoint, "resolve_folder", lambda name: folder)
+    monkeypatch.setattr(network_checkpoint, "resolve_checkpoint", lambda name: folder)
     monkeypatch.setattr(HeadModel, "load", lambda: head_model)
     jobs = [job for job in synthetic_jobs() if job.name in ("AU4", "AU12", "surprise")]
     monkeypatch.setattr(synthetic_protocol, "synthetic_jobs", lambda: jobs)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint
-from magicface_core.network.checkpoint import default_device, resolve_folder
+from magicface_core.network.checkpoint import default_device, resolve_checkpoint
 from magicface_core.network.tiny import write_tiny_checkpoint
 from magicface_core.sampling import encode_background, encode_identity, predict
 
@@ -75,7 +75,7 @@ def test_a_folder_of_the_release_needs_prompt_and_autoencoder(
         (folder / name).unlink()
     vae = shutil.move(folder / "vae", tmp_path / "vae")
     assert "no vae/" in refusal(folder)
-    with pytest.raises(CheckpointError, match=r"lacks prompt_embeds.safetensors; pass prompt"):
+    with pytest.raises(CheckpointError, match=r"lacks prompt_embeds\.safetensors; connect"):
         load_checkpoint(folder, "cpu", vae_folder=Path(vae))
     loaded = load_checkpoint(folder, "cpu", prompt_embeds=tiny.prompt_embeds, vae_folder=Path(vae))
     assert loaded.info.resolution == 512
@@ -220,4 +220,4 @@ def test_channels_must_fit_the_autoencoder(folder: Path, tmp_path: Path) -> None
 
 
 def test_names_resolve() -> None:
-    assert resolve_folder(GOLDEN_NETWORK) == GOLDEN_NETWORK
+    assert resolve_checkpoint(GOLDEN_NETWORK) == GOLDEN_NETWORK

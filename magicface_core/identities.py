@@ -1,0 +1,106 @@
+"""Who faces show: the ID encoder's features, computed once and used by every edit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .errors import ImageError, MagicFaceError
+from .network.reference_attention import identity_features, project_reference, transformer_blocks
+from .preparation import enlarge_to, reduce_to
+from .sampling import Identity, encode_picture
+
+if TYPE_CHECKING:
+    from .network import Checkpoint
+
+
+@dataclass(frozen=True)
+class EncodedIdentity:
+    """Who R pictures show, as one checkpoint's ID encoder sees them; no action unit enters.
+
+    picture   [R,3,S,S] float32 0..1, the faces as given
+    features  for each transformer block [R,N_i,C_i]: the ID encoder's tokens before ``norm1``
+    latents   [R,C,h,w], posterior mode without the scaling factor
+    """
+
+    picture: Tensor
+    features: tuple[Tensor, ...]
+    latents: Tensor
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+    def to(self, device: torch.device | str) -> EncodedIdentity:
+        """The same on another device."""
+        return self._mapped(lambda tensor: tensor.to(device))
+
+    def rows(self, indices: Sequence[int]) -> EncodedIdentity:
+        """The identities of these numbers, in this order."""
+        chosen = list(indices)
+        return self._mapped(lambda tensor: tensor[chosen])
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> EncodedIdentity:
+        features = tuple(change(feature) for feature in self.features)
+        return EncodedIdentity(change(self.picture), features, change(self.latents))
+
+
+@torch.no_grad()
+def encode_identities(
+    checkpoint: Checkpoint, pictures: Tensor, batch_size: int = 4
+) -> EncodedIdentity:
+    """Encode square face crops [R,3,S,S] in 0..1, any size; the result lies on the CPU.
+
+    Raises ImageError for pictures that are no square crops.
+    """
+    require_square("face", pictures, "Face Crop")
+    parts = []
+    for picture in pictures.split(batch_size):
+        latents = encode_picture(checkpoint, sized(picture, checkpoint.info.resolution))
+        features = identity_features(checkpoint.id_encoder, latents, checkpoint.prompt())
+        parts.append([part.cpu() for part in (latents, *features)])
+    latents, *features = (torch.cat(part) for part in zip(*parts, strict=True))
+    return EncodedIdentity(pictures.float().cpu(), tuple(features), latents)
+
+
+def as_seen(checkpoint: Checkpoint, identity: EncodedIdentity) -> Identity:
+    """Keys and values of the denoiser's own layers for the identity's features."""
+    device, dtype = checkpoint.device, checkpoint.dtype
+    features = [feature.to(device, dtype) for feature in identity.features]
+    reference = project_reference(checkpoint.denoiser, features)
+    return Identity(reference, identity.latents.to(device, dtype))
+
+
+def require_square(name: str, pictures: Tensor, source: str) -> None:
+    """Raise ImageError unless [B,3,S,S]; `source` is the step that makes such pictures."""
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape:
+        raise ImageError(f"The {name} is [B, 3, S, S], not {list(pictures.shape)}.")
+    height, width = pictures.shape[-2:]
+    if height != width:
+        raise ImageError(
+            f"The {name} picture is {width} x {height}, not square: take it from {source}."
+        )
+
+
+def require_own(checkpoint: Checkpoint, identity: EncodedIdentity) -> None:
+    """Raise for an identity that another checkpoint encoded."""
+    blocks = transformer_blocks(checkpoint.denoiser)
+    widths = [int(block.norm1.normalized_shape[-1]) for block in blocks]
+    size = checkpoint.latent_size
+    shape = (checkpoint.latent_channels, size, size)
+    found = [feature.shape[-1] for feature in identity.features]
+    if found != widths or tuple(identity.latents.shape[1:]) != shape:
+        raise MagicFaceError(
+            "The identity was encoded by another checkpoint than the one that samples: "
+            "connect the same model to ID Encoder and MagicFace Sampler."
+        )
+
+
+def sized(pictures: Tensor, size: int) -> Tensor:
+    """Square pictures at another side: averaged where they shrink, bicubic where they grow."""
+    if pictures.shape[-1] >= size:
+        return reduce_to(pictures, size)
+    return enlarge_to(pictures, size).clamp(0, 1)

@@ -1,0 +1,185 @@
+"""A whole checkpoint in one safetensors file, to hand around and to list in menus.
+
+Tensors have the keys of the folder's files under a prefix, ``denoising_unet.``, ``ID_enc.``,
+``vae.`` and ``attribute_controller.``, and the prompt's embedding is ``prompt_embeds``; all but the
+first two may be absent. The file's metadata holds the folder's JSON files as text: ``magicface``,
+``scheduler``, and each network's ``config.json`` under the network's name.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ..errors import CheckpointError, OutputError
+from ..files import check_destination
+from .info import CheckpointInfo
+from .parts import OPTIONAL_PARTS, PROMPT_KEY, REQUIRED_PARTS, CheckpointFolder, CheckpointParts
+from .weights import parse_object, read_header, read_metadata, read_tensors, write_tensors
+
+SUFFIX = ".safetensors"
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class MergedPart:
+    """One network of a merged file."""
+
+    file: MergedFile
+    name: str
+
+    @property
+    def place(self) -> str:
+        """The metadata that describes the network."""
+        return f'{self.file.place}, metadata "{self.name}"'
+
+    @property
+    def weights(self) -> str:
+        """The tensors under the network's prefix."""
+        return f"{self.file.place}, {self.name}.*"
+
+    def config(self) -> dict[str, Any]:
+        """The network's ``config.json``."""
+        return self.file.parsed(self.name)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names, without the prefix, and shapes of the tensors."""
+        return {key.removeprefix(self._prefix): shape for key, shape in self._own().items()}
+
+    def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
+        """The tensors by name without the prefix."""
+        found = read_tensors(self.file.place, dtype, device, self._own())
+        return {key.removeprefix(self._prefix): tensor for key, tensor in found.items()}
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.name}."
+
+    def _own(self) -> dict[str, tuple[int, ...]]:
+        return {k: shape for k, shape in self.file.header.items() if k.startswith(self._prefix)}
+
+
+@dataclass(frozen=True)
+class MergedFile:
+    """A merged checkpoint on disk; only its header is read until tensors are asked for.
+
+    Raises CheckpointError for a file that is damaged or no merged checkpoint.
+    """
+
+    place: Path
+
+    def __post_init__(self) -> None:
+        lacking = [name for name in REQUIRED_PARTS if name not in self.metadata]
+        if lacking:
+            raise CheckpointError(
+                f"{self.place} is no MagicFace checkpoint: its metadata lacks "
+                f"{' and '.join(lacking)}. Give a folder with denoising_unet/ and ID_enc/, or a "
+                "file that merge_checkpoint made of one."
+            )
+        known = tuple(f"{name}." for name in (*REQUIRED_PARTS, *OPTIONAL_PARTS))
+        stray = [key for key in self.header if not key.startswith(known) and key != PROMPT_KEY]
+        if stray:
+            raise CheckpointError(
+                f"{self.place} holds tensors of no network of MagicFace: {', '.join(stray[:3])}. "
+                "Merge the folder again."
+            )
+
+    @cached_property
+    def header(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of all tensors."""
+        return read_header(self.place)
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The JSON texts by name."""
+        _ = self.header  # its checks come first
+        return read_metadata(self.place)
+
+    def parsed(self, name: str) -> dict[str, Any]:
+        """One of the JSON texts."""
+        where = f'{self.place}, metadata "{name}",'
+        if name not in self.metadata:
+            raise CheckpointError(f"{where} is missing; merge the folder again")
+        return parse_object(self.metadata[name], where)
+
+    def has(self, name: str) -> bool:
+        """Whether there are tensors or a configuration of this network."""
+        return name in self.metadata or any(key.startswith(f"{name}.") for key in self.header)
+
+    def part(self, name: str) -> MergedPart:
+        """A network by name."""
+        return MergedPart(self, name)
+
+    def info(self) -> CheckpointInfo:
+        """What the metadata say, or the released checkpoint's values."""
+        text = self.metadata.get("magicface")
+        if text is None:
+            return CheckpointInfo(name=self.place.stem)
+        return CheckpointInfo.from_json(text, f'{self.place}, metadata "magicface",')
+
+    def scheduler_config(self) -> dict[str, Any] | None:
+        """The noise schedule, where there is one."""
+        return self.parsed("scheduler") if "scheduler" in self.metadata else None
+
+    def prompt_embeds(self) -> Tensor | None:
+        """The prompt's embedding, where there is one."""
+        if PROMPT_KEY not in self.header:
+            return None
+        return read_tensors(self.place, torch.float32, CPU, [PROMPT_KEY])[PROMPT_KEY]
+
+
+def open_parts(place: Path) -> CheckpointParts:
+    """The parts of a checkpoint folder or merged file."""
+    return CheckpointFolder(place) if place.is_dir() else MergedFile(place)
+
+
+def merge_checkpoint(folder: Path, path: Path, dtype: torch.dtype | None = None) -> Path:
+    """Write a checkpoint folder as one file; returns it.
+
+    Args:
+        folder: in the layout of ``checkpoint.py``; what it lacks, the file lacks too.
+        path: ends in ``.safetensors``; the file appears whole or not at all.
+        dtype: floating type of the networks' weights; default: as in the folder.
+
+    Raises:
+        CheckpointError: something in the folder is missing or damaged.
+        OutputError: the file cannot be written there.
+    """
+    if path.suffix.lower() != SUFFIX:
+        raise OutputError(f'"{path}" does not end in {SUFFIX}; choose such a name.')
+    check_destination(path)
+    source = CheckpointFolder(folder)
+    names = [*REQUIRED_PARTS, *(name for name in OPTIONAL_PARTS if source.has(name))]
+    metadata = {"format": "pt", "magicface": source.info().to_json()}
+    metadata |= {name: json.dumps(source.part(name).config()) for name in names}
+    schedule = source.scheduler_config()
+    if schedule is not None:
+        metadata["scheduler"] = json.dumps(schedule)
+    try:
+        write_tensors(path, _prefixed(source, names, dtype), metadata)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f'"{path}" cannot be written: {error}.') from error
+    return path
+
+
+def _prefixed(
+    source: CheckpointFolder, names: list[str], dtype: torch.dtype | None
+) -> dict[str, Tensor]:
+    """All tensors of a folder under their keys in a merged file."""
+    tensors = {}
+    for name in names:
+        part = source.part(name)
+        part.shapes()  # checks the file
+        for key, tensor in part.tensors(dtype, CPU).items():
+            tensors[f"{name}.{key}"] = tensor
+    prompt = source.prompt_embeds()
+    if prompt is not None:
+        tensors[PROMPT_KEY] = prompt
+    return tensors

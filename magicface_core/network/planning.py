@@ -1,0 +1,90 @@
+"""Networks that are built, and known to fit their files, before any tensor is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import nn
+
+from ..errors import CheckpointError
+from .attribute_controller import ConvolutionController
+from .autoencoder import Autoencoder, PatchAutoencoder, to_current_keys
+from .info import CheckpointInfo
+from .parts import CheckpointParts, Part
+from .unet import build_unet, to_released_keys, to_stock_keys
+from .weights import check_shapes, load_into
+
+N = TypeVar("N", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Plan(Generic[N]):
+    """A network without storage yet, whose tensors are known to fit."""
+
+    network: N
+    part: Part
+    from_file: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+    def fill(self, dtype: torch.dtype, device: torch.device) -> None:
+        """Read the tensors and make the network ready for inference."""
+        load_into(self.network, self.from_file(self.part.tensors(dtype, device)))
+        self.network.eval().requires_grad_(False)
+
+
+def plan(
+    part: Part,
+    build: Callable[[], N],
+    from_file: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+    to_file: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
+) -> Plan[N]:
+    """Build a network and compare its tensors with the file's, without reading those.
+
+    ``from_file`` turns the file's keys into the network's, ``to_file`` is its inverse. Complaints
+    name keys as they are in the file.
+    """
+    try:
+        with torch.device("meta"):
+            network = build()
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{part.place} describes no network this version can build: {error}"
+        ) from error
+    expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
+    check_shapes(to_file(expected), to_file(from_file(part.shapes())), part.weights)
+    return Plan(network, part, from_file)
+
+
+def plan_unet(
+    part: Part, au_inputs: int | None, info: CheckpointInfo
+) -> Plan[UNet2DConditionModel]:
+    """One of the two UNets; ``au_inputs`` is 12 for the denoiser and None for the ID encoder."""
+    config = part.config()
+    return plan(
+        part,
+        lambda: build_unet(config, au_inputs, info.locality),
+        to_stock_keys,
+        to_released_keys,
+    )
+
+
+def plan_autoencoder(part: Part) -> Plan[Autoencoder]:
+    """``AutoencoderKL`` or ``PatchAutoencoder``, whichever the configuration names."""
+    config = part.config()
+    kind = PatchAutoencoder if config.get("_class_name") == "PatchAutoencoder" else AutoencoderKL
+    settings = {k: v for k, v in config.items() if not k.startswith("_")}
+    return plan(part, lambda: kind.from_config(settings), to_current_keys)
+
+
+def plan_controller(
+    parts: CheckpointParts, info: CheckpointInfo
+) -> Plan[ConvolutionController] | None:
+    """The convolutional Attribute Controller; None where latents are concatenated."""
+    if info.attribute_controller == "concatenation":
+        return None
+    part = parts.part("attribute_controller")
+    config = part.config()
+    return plan(part, lambda: ConvolutionController(config["channels"], config["reduction"]))
