@@ -103,9 +103,10 @@ def test_library_never_names_comfyui_modules_or_the_network() -> None:
         r"^\s*(?:from|import)\s+(?:comfy|folder_paths|nodes|pickle|requests|urllib|socket)\b",
         re.MULTILINE,
     )
+    transport = ROOT / "magicface_core" / "models" / "transport.py"  # of `magicface models` alone
     for path in (ROOT / "magicface_core").rglob("*.py"):
         found = forbidden.search(path.read_text(encoding="utf-8"))
-        assert found is None, f"{path.name}: {found}"
+        assert found is None or path == transport, f"{path.name}: {found}"
 
 
 def test_library_does_not_import_training() -> None:

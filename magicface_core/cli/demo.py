@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """-o and --device."""
     options.add_output(parser, default="magicface-demo.png")
     parser.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
-    parser.set_defaults(model="mini", dtype=None)
+    parser.set_defaults(model="mini", vae=None, dtype=None)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+from dataclasses import asdict
 from importlib import import_module, metadata
 from typing import Any
 
@@ -53,6 +54,7 @@ def collect() -> dict[str, Any]:
         "optional": {name: _version(name) for name in OPTIONAL},
         **_devices(),
         "embedded": [asset.as_dict() for asset in assets],
+        "backends": _backends(),
         "full_quality_weights": list(FULL_QUALITY),
         "faults": faults,
     }
@@ -72,6 +74,7 @@ def as_text(report: dict[str, Any]) -> str:
     for asset in report["embedded"]:
         size = f"{asset['bytes'] / 1e6:8.2f} MB"
         lines.append(f"  {size}  sha256 {asset['state']:<8} {asset['file']}")
+    lines += ["perception (* is what auto takes)", *map(_backend_line, report["backends"])]
     lines += ["not embedded: the full-quality weights (7 GB)"]
     lines += [f"  {line}" for line in report["full_quality_weights"]]
     return "\n".join([*lines, *(f"FAULT: {fault}" for fault in report["faults"])])
@@ -92,6 +95,20 @@ def _devices() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
     }
+
+
+def _backends() -> list[dict[str, Any]]:
+    if _version("torch") is None:
+        return []
+    from ..perception.backends import TITLES, backend_states
+
+    return [{**asdict(state), "part": TITLES[state.part]} for state in backend_states()]
+
+
+def _backend_line(backend: dict[str, Any]) -> str:
+    mark = "*" if backend["automatic"] else "-" if backend["obstacle"] else " "
+    wanted = f"; to use it: {backend['obstacle']}" if backend["obstacle"] else ""
+    return f"  {mark} {backend['part']:<13} {backend['name']:<17} {backend['about']}{wanted}"
 
 
 def _package_fault(name: str, version: str | None) -> str | None:

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_output(parser)
     options.add_region(parser, None, "what the model repaints (default: the checkpoint's)")
+    options.add_backends(parser, "parser", "jaw")
     options.add_model(parser)
     options.add_sampling(parser)
 

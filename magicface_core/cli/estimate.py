@@ -16,19 +16,19 @@ FORMAT, VERSION = "magicface-estimate", 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """PHOTO, --face and --json."""
+    """PHOTO, --face, --au-backend and --json."""
     options.add_face(parser)
+    options.add_backends(parser, "au_estimator")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Find the face, estimate, print."""
     from ..images import load_image
-    from ..perception import Perception
     from ..preparation import find_face, single_picture
 
+    perception = options.load_perception(args)
     source = single_picture(load_image(args.photo))
-    perception = Perception.load()
     face, count = find_face(perception, source, args.face)
     estimate = perception.estimate_aus(face, source)
     if args.json:

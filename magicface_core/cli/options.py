@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..aus import AUDelta
 from ..errors import MagicFaceError
 
 if TYPE_CHECKING:
+    from ..perception import Perception
     from ..pipeline import MagicFace
     from ..settings import Settings
 
 DTYPES = ("float32", "float16", "bfloat16")
 REGIONS = ("face", "person")
 BATCH_SIZE = 8
+BACKENDS = {
+    "parser": ("--parser", "auto, bisenet or embedded", "what finds the region"),
+    "jaw": ("--jaw", "auto, embedded or face-alignment", "what places the jaw's dots"),
+    "au_estimator": (
+        "--au-backend",
+        'auto, libreface, embedded or "libreface package"',
+        "what reads the action units",
+    ),
+}
+"""Parts of the perception: option, names, purpose."""
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """--model, --device and --dtype."""
+    """--model, --vae, --device and --dtype."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
         default="mini",
-        metavar="NAME|FOLDER",
-        help='checkpoint folder, or "mini", the embedded one (default)',
+        metavar="NAME|PATH",
+        help='checkpoint folder or file, "mini", the embedded one (default), or "official", as '
+        "`magicface models download official` brings it",
+    )
+    group.add_argument(
+        "--vae",
+        type=Path,
+        metavar="PATH",
+        help="Stable Diffusion 1.5's VAE, for a checkpoint without its own: a diffusers folder, "
+        "or a .safetensors file of the VAE or of a whole Stable Diffusion checkpoint",
     )
     group.add_argument("--device", help="cpu, cuda or mps (default: the best there is)")
     group.add_argument("--dtype", choices=DTYPES, help="default: what suits the device")
@@ -61,6 +81,27 @@ def add_region(parser: argparse.ArgumentParser, default: str | None, text: str) 
     parser.add_argument("--region", choices=REGIONS, default=default, help=text)
 
 
+def add_backends(parser: argparse.ArgumentParser, *parts: str) -> None:
+    """--parser and --jaw, or --au-backend; the names are checked when they are used."""
+    group = parser.add_argument_group("perception", "what is there: magicface doctor")
+    for part in parts:
+        flag, names, text = BACKENDS[part]
+        group.add_argument(
+            flag,
+            dest=part,
+            default="auto",
+            metavar="NAME",
+            help=f"{text}: {names} (default: auto, the best one present)",
+        )
+
+
+def load_perception(args: argparse.Namespace) -> Perception:
+    """The backends that --parser, --jaw and --au-backend describe; no weights are read yet."""
+    from ..perception import Perception
+
+    return Perception.load(**{part: getattr(args, part, "auto") for part in BACKENDS})
+
+
 def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """-o, required where there is no default."""
     text = "picture to write" + (f" (default: {default})" if default else "")
@@ -70,11 +111,11 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
 
 
 def load_model(args: argparse.Namespace) -> MagicFace:
-    """The checkpoint that --model, --device and --dtype describe."""
+    """The checkpoint that --model, --vae, --device and --dtype describe."""
     from ..pipeline import MagicFace
 
     _require_device(args.device)
-    return MagicFace.load(args.model, device=args.device, dtype=args.dtype)
+    return MagicFace.load(args.model, device=args.device, dtype=args.dtype, vae=args.vae)
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -105,7 +105,7 @@ def _measure(
     from .synthetic_protocol import synthetic_cases
 
     started, clock = time.perf_counter(), Clock()
-    perception = Perception.load()
+    perception = Perception.load(models=())  # embedded backends, wherever it is measured
     cases = synthetic_cases(
         seeds,
         jobs,
@@ -133,7 +133,7 @@ def _report(
     records: Sequence[EditRecord],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    from ..network.checkpoint import resolve_folder
+    from ..network.checkpoint import resolve_checkpoint
     from .provenance import file_hashes, machine, versions
     from .report import REPORT_FORMAT, edit_rows, summarise
     from .synthetic_protocol import PROTOCOL_VERSION
@@ -147,7 +147,7 @@ def _report(
         "checkpoint": {
             "name": checkpoint.info.name,
             **dataclasses.asdict(editor.framing),
-            "sha256": file_hashes(resolve_folder(args.model)),
+            "sha256": file_hashes(resolve_checkpoint(args.model)),
         },
         "settings": {
             "seed_start": args.seed_start,

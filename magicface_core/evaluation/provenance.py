@@ -14,7 +14,12 @@ HASHED_SUFFIXES = (".safetensors", ".json")
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """sha256 of every weight and configuration file below ``folder``, by relative path."""
+    """sha256 of every weight and configuration file below ``folder``, by relative path.
+
+    A checkpoint that is one file has that file's alone.
+    """
+    if folder.is_file():
+        return {folder.name: _sha256(folder)}
     files = sorted(path for path in folder.rglob("*") if path.suffix in HASHED_SUFFIXES)
     return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
 

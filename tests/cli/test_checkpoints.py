@@ -57,6 +57,18 @@ def test_a_missing_part_is_named(refusal: Callable, folder: Path, part: str) -> 
     assert part.rpartition("/")[2] in refusal(folder)
 
 
+def test_a_merged_file_edits_too(
+    magicface: Callable, tiny_checkpoint: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    from magicface_core.network import merge_checkpoint
+
+    path = merge_checkpoint(tiny_checkpoint, tmp_path / "one.safetensors")
+    output = tmp_path / "out.png"
+    outcome = magicface("edit", astronaut, "--au", "AU12=4", "-o", output, "--model", path)
+    assert outcome.code == 0
+    assert output.exists()
+
+
 def test_wrong_shapes_name_three_keys(refusal: Callable, folder: Path) -> None:
     path = folder / "denoising_unet" / "config.json"
     config = json.loads(path.read_text())
