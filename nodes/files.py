@@ -103,7 +103,7 @@ def _is_part(path: Path) -> bool:
 
 def _portable(name: str) -> str:
     """Names as listed, whatever system wrote the workflow."""
-    return name.replace("\\", "/")
+    return str(name).replace("\\", "/")  # the API lets any JSON value through to here
 
 
 def _stamp(path: Path) -> str:
@@ -151,6 +151,8 @@ def new_expression_path(prefix: str) -> Path:
     The prefix may name subfolders and ComfyUI's %date% words. Raises OutputError for one that
     leads elsewhere.
     """
+    if not prefix.strip() or "\0" in prefix:
+        raise OutputError('filename_prefix is empty or unreadable; give a name such as "smile".')
     root = os.path.join(folder_paths.get_output_directory(), EXPRESSIONS)
     folder = os.path.join(root, os.path.dirname(os.path.normpath(prefix)))
     if not _inside(root, folder) or not os.path.basename(os.path.normpath(prefix)).strip("."):

@@ -129,6 +129,9 @@ def check_names_that_are_not_listed_are_refused(folder: Path) -> None:
         for part in (f'"{name}"', files.SOURCE, files.WEIGHTS, str(folder / "root"), "inside"):
             assert part in text, (part, text)
         assert files.checkpoint_fingerprint(name) == name
+    # The API hands over whatever JSON held.
+    assert '"3"' in str(files.missing_checkpoint(3))  # type: ignore[arg-type]
+    assert files.missing_expression(3)  # type: ignore[arg-type]
 
 
 def check_fingerprints_follow_the_files(folder: Path) -> None:
@@ -206,6 +209,6 @@ def check_new_expressions_are_numbered(folder: Path) -> None:
 def check_prefixes_that_lead_out_are_refused(folder: Path) -> None:
     use_directories(folder)
     inside_on_this_system = {"C:\\face", "..\\a\\face", "a/"} if os.name != "nt" else {"a/"}
-    for prefix in set(OUTSIDE) - inside_on_this_system:
+    for prefix in {*OUTSIDE, "a\0b", "  "} - inside_on_this_system:
         text = refused(OutputError, files.new_expression_path, prefix)
         assert "filename_prefix" in text

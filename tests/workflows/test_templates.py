@@ -74,14 +74,14 @@ def overlap(first: Box, second: Box, room: float = 0) -> bool:
 
 def test_the_folder_holds_these_templates_and_their_pictures() -> None:
     assert sorted(path.stem for path in WORKFLOWS.glob("*.json")) == NAMES
+    assert {template["version"] for template in TEMPLATES.values()} == {0.4}
     assert sorted(path.stem for path in WORKFLOWS.glob("*.jpg")) == NAMES
     assert sorted(path.stem for path in (WORKFLOWS / "api").iterdir()) == NAMES
 
 
 def test_no_other_folder_is_taken_for_templates() -> None:
-    """ComfyUI looks into five folder names; two of them would list everything twice."""
-    others = ("example_workflows", "example", "examples", "workflow")
-    assert [other for other in others if (ROOT / other).exists()] == []
+    for other in ("example_workflows", "example", "examples", "workflow"):
+        assert not (ROOT / other).exists()
 
 
 def test_thumbnail_is_a_small_square_jpeg(name: str) -> None:
@@ -110,7 +110,6 @@ def test_ids_are_unique_and_counted(template: Json) -> None:
     assert len(set(links)) == len(links)
     assert template["last_node_id"] >= max(nodes)
     assert template["last_link_id"] >= max(links)
-    assert template["version"] == 0.4
     assert len({template["id"] for template in TEMPLATES.values()}) == len(NAMES)
 
 
@@ -178,8 +177,8 @@ def test_values_are_those_that_the_nodes_accept(template: Json) -> None:
 def test_nodes_say_where_they_come_from(template: Json) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     for node in template["nodes"]:
-        if node["type"] == "MarkdownNote":
-            continue  # part of the frontend
+        if node["type"] == "MarkdownNote":  # part of the frontend
+            continue
         properties = node["properties"]
         assert properties["Node name for S&R"] == node["type"]
         own = node["type"].startswith(PREFIX)
@@ -208,11 +207,7 @@ def test_the_loader_links_to_the_official_weights(template: Json) -> None:
     for model in models:
         assert model["directory"] == "magicface"
         assert model["url"] == HOST + model["name"].removeprefix("official/")
-
-
-def test_mini_is_selected_so_that_nothing_is_missing(template: Json) -> None:
-    (loader,) = [node for node in ours(template) if node["type"] == "MagicFace_LoadModel"]
-    assert loader["widgets_values"] == ["mini", "auto"]
+    assert loader["widgets_values"] == ["mini", "auto"], "nothing may be missing at first"
 
 
 def test_pictures_are_samples_of_the_pack(template: Json) -> None:
@@ -262,8 +257,7 @@ def test_links_run_from_left_to_right(template: Json) -> None:
 
 def test_groups_are_numbered_from_left_to_right(template: Json) -> None:
     numbered = [g for g in template["groups"] if g["title"][0].isdigit()]
-    titles = [int(group["title"].split(".")[0]) for group in numbered]
-    assert titles == list(range(1, len(titles) + 1))
+    assert [int(g["title"].split(".")[0]) for g in numbered] == list(range(1, len(numbered) + 1))
     for before, after in pairwise(numbered):
         assert before["bounding"][0] <= after["bounding"][0]
 
@@ -274,8 +268,7 @@ def test_a_note_on_the_left_says_how_to_start(template: Json) -> None:
     text = first["widgets_values"][0]
     assert first["title"] == "Start here"
     assert first["pos"][0] < min(node["pos"][0] for node in ours(template))
-    assert text.startswith("# ")
-    assert "**Run**" in text
+    assert text.startswith("# ") and "**Run**" in text
     assert len(text) < 1000
     assert "`" not in text, "inline code is unreadable on a coloured note in Nodes 2.0"
 
