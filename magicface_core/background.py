@@ -3,8 +3,9 @@
 The published checkpoint sees where the face is, and nothing of it, through this picture.
 
 Deviations from the published script: the jaw points come from the face mesh instead of a fit of the
-Basel Face Model, and the region from the person segmenter or the mesh instead of BiSeNet, whose
-weights may not ship here. Drawing and composition follow the script pixel for pixel.
+Basel Face Model, and the region, unless the user has installed BiSeNet's weights, which may not
+ship here, from the person segmenter or the mesh. Drawing and composition follow the script pixel
+for pixel.
 """
 
 from __future__ import annotations
@@ -74,10 +75,14 @@ class BackgroundPose:
     Attributes:
         picture: [1,3,S,S] float 0..1.
         mask: [1,1,S,S] float, 1 where the picture was blacked out.
+        parser: backend that found the region; None where nobody was asked.
+        jaw: backend that placed the dots; None where there are none or they were given.
     """
 
     picture: torch.Tensor
     mask: torch.Tensor
+    parser: str | None = None
+    jaw: str | None = None
 
 
 def jaw_dots(jaw: np.ndarray, points5: np.ndarray, size: int = 512) -> np.ndarray:
@@ -133,6 +138,14 @@ def background_pose(
     Raises:
         ImageError: the region is unknown or the crop is not square.
     """
+    mask = region_mask(crop, face, region, perception)
+    return dotted_background(crop, face, mask, perception, perception.parser.backend)
+
+
+def region_mask(
+    crop: torch.Tensor, face: Face, region: Region, perception: Perception
+) -> torch.Tensor:
+    """What to black out of a crop [1,3,S,S]: [1,1,S,S] float, 0 or 1; see `background_pose`."""
     _classes(region)
     size = crop.shape[-1]
     if crop.shape[-2] != size:
@@ -141,10 +154,24 @@ def background_pose(
         mask = (perception.person_mask(crop) > PERSON_THRESHOLD).float()
     else:
         mask = perception.face_mask(crop, face)
+    return mask.to(crop.device)
+
+
+def dotted_background(
+    crop: torch.Tensor,
+    face: Face,
+    mask: torch.Tensor,
+    perception: Perception,
+    parser: str | None = None,
+) -> BackgroundPose:
+    """The crop [1,3,S,S] without a region [1,1,S,S], with the dots of its face.
+
+    `parser` says which backend found the region.
+    """
+    points = perception.jaw_points(crop, face)
     # The script's pixel centres are whole numbers, the mesh's are at one half.
-    dots = jaw_dots(face.jaw - 0.5, face.points5 - 0.5, size)
-    mask = mask.to(crop.device)
-    return BackgroundPose(compose(crop, mask, dots), mask)
+    dots = jaw_dots(points.jaw - 0.5, points.points5 - 0.5, crop.shape[-1])
+    return BackgroundPose(compose(crop, mask, dots), mask, parser, perception.jaw.backend)
 
 
 def _classes(region: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .background import BackgroundPose, Region
+from .background import BackgroundPose, Region, dotted_background
 from .choosing import of_frame
 from .colour import match_colours
 from .crop_masks import ConnectedMask
@@ -22,7 +22,6 @@ from .preparation import (
     enlarge_to,
     find_face,
     framed_background,
-    masked_background,
     reduce_to,
 )
 
@@ -81,7 +80,10 @@ def background_frames(
         own = None if given is None else given.in_crop(number, squares.get(number)) > 0.5
         drawn.append(_background(picture, face, framing, perception, own))
     return BackgroundPose(
-        torch.cat([pose.picture for pose in drawn]), torch.cat([pose.mask for pose in drawn])
+        torch.cat([pose.picture for pose in drawn]),
+        torch.cat([pose.mask for pose in drawn]),
+        next((pose.parser for pose in drawn if pose.parser), None),
+        next((pose.jaw for pose in drawn if pose.jaw), None),
     )
 
 
@@ -97,7 +99,7 @@ def _background(
         return BackgroundPose(picture, torch.zeros_like(picture[:, :1]))
     if mask is None:
         return framed_background(picture, face, framing, perception)
-    return masked_background(picture, face, mask.to(picture))
+    return dotted_background(picture, face, mask.to(picture), perception)
 
 
 def paste_frames(

@@ -109,7 +109,7 @@ def to_uint8(image: torch.Tensor) -> np.ndarray:
     values = single.detach().float().cpu()
     if not values.isfinite().all():
         raise ImageError("The picture holds NaN or infinite values.")
-    pixels = (values.clamp(0, 1) * 255).round().byte()
+    pixels = values.clamp(0, 1).mul_(255).round_().byte()
     return pixels.permute(1, 2, 0).contiguous().numpy()
 
 

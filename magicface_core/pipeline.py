@@ -58,18 +58,19 @@ class MagicFace:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         prompt_embeds: Tensor | None = None,
-        vae_folder: Path | None = None,
+        vae: Path | None = None,
+        perception: Perception | None = None,
     ) -> MagicFace:
-        """Load a checkpoint folder, or the embedded "mini".
+        """Load a checkpoint by path, or by name: the embedded "mini", or "official".
 
-        prompt_embeds [1,77,D] and vae_folder (diffusers layout) stand in for what the released
-        folder lacks. Raises CheckpointError.
+        prompt_embeds [1,77,D] and vae (a diffusers folder, or a .safetensors file) stand in for
+        what the released folder lacks; perception for `Perception.load()`, the best backends that
+        are present. Raises CheckpointError.
         """
         from .network import load_checkpoint
 
-        return cls(
-            load_checkpoint(folder_or_name, device, _dtype(dtype), prompt_embeds, vae_folder)
-        )
+        checkpoint = load_checkpoint(folder_or_name, device, _dtype(dtype), prompt_embeds, vae)
+        return cls(checkpoint, perception)
 
     @property
     def perception(self) -> Perception:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from .background import BackgroundPose, Region, background_pose, compose, jaw_dots
+from .background import BackgroundPose, Region, dotted_background, region_mask
 from .errors import FaceTooSmallError, ImageError, NoFaceError
 from .geometry import OFFICIAL_FACE_FRACTION, Crop, crop_for_face
 from .images import ImageInput, to_tensor
@@ -123,20 +122,11 @@ def framed_background(
     face is in crop pixels.
     """
     size = crop.shape[-1]
-    plain = background_pose(crop, face, framing.region, perception)
+    plain = region_mask(crop, face, framing.region, perception)
     mask = grow_mask(
-        plain.mask, _down(face), framing.mask_dilation * size, framing.chin_extension * size
+        plain, _down(face), framing.mask_dilation * size, framing.chin_extension * size
     )
-    if torch.equal(mask, plain.mask):
-        return plain
-    return masked_background(crop, face, mask)
-
-
-def masked_background(crop: Tensor, face: Face, mask: Tensor) -> BackgroundPose:
-    """The background + pose picture of a crop [1,3,S,S] that blackens `mask` [1,1,S,S], 0 or 1."""
-    # The reference's pixel centres are whole numbers, the mesh's are at one half.
-    dots = jaw_dots(face.jaw - 0.5, face.points5 - 0.5, crop.shape[-1])
-    return BackgroundPose(compose(crop, mask, dots), mask)
+    return dotted_background(crop, face, mask, perception, perception.parser.backend)
 
 
 def single_picture(image: ImageInput) -> Tensor:

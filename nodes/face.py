@@ -13,10 +13,10 @@ from ..magicface_core.frames import background_frames, paste_frames
 from ..magicface_core.images import channels_last, to_tensor
 from ..magicface_core.masks import to_masks
 from . import types
+from .backends import backend_choices, backend_fingerprint, missing_backend
 from .memory import LoadedModel, intermediate, perception
 from .previews import preview
 
-BACKENDS = ["auto", "embedded"]
 REGIONS: dict[str, Region | None] = {"checkpoint": None, "face": "face", "person": "person"}
 
 
@@ -138,7 +138,7 @@ class BackgroundPose(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "backend",
-                    options=BACKENDS,
+                    options=backend_choices("parser"),
                     tooltip="What finds the region. auto takes the best one present.",
                     advanced=True,
                 ),
@@ -169,6 +169,14 @@ class BackgroundPose(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, backend: str | None = None) -> bool | str:
+        return (missing_backend("parser", backend) if backend else None) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, backend: str | None = None, **_: Any) -> str:
+        return backend_fingerprint("parser", backend) if backend else ""
+
+    @classmethod
     def execute(
         cls,
         face_image: torch.Tensor,
@@ -179,7 +187,7 @@ class BackgroundPose(io.ComfyNode):
     ) -> io.NodeOutput:
         drawn = background_frames(
             to_tensor(face_image),
-            perception(),
+            perception(parser=backend),
             crops=crop,
             region=REGIONS[region],
             mask=None if mask is None else to_masks(mask),

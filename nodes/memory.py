@@ -20,7 +20,9 @@ from torch import nn
 
 from ..magicface_core.images import channels_last, to_tensor
 from ..magicface_core.perception import Perception
+from ..magicface_core.perception.backends import AUTO
 from ..magicface_core.preparation import Framing
+from .backends import model_stores
 from .files import checkpoint_path
 
 if TYPE_CHECKING:
@@ -206,9 +208,14 @@ def let_layers_cast(modules: Iterable[nn.Module]) -> None:
             module.__class__ = kind
 
 
-def perception() -> Perception:
-    """Faces, masks and action units, by the small networks of the pack, on the CPU."""
-    return InterruptiblePerception.load()
+def perception(parser: str = AUTO, au_estimator: str = AUTO) -> Perception:
+    """Faces, masks and action units on the CPU, by the backends named or the best ones present.
+
+    Raises ModelError for a backend that cannot be used, with what to do.
+    """
+    return InterruptiblePerception.load(
+        parser=parser, au_estimator=au_estimator, models=model_stores()
+    )
 
 
 def intermediate(tensor: torch.Tensor) -> torch.Tensor:

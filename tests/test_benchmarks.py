@@ -68,6 +68,24 @@ def test_published_way_attends_to_the_reference_with_its_queries(step_time: Modu
     torch.testing.assert_close(cached, predictions[1], rtol=1e-4, atol=1e-5)
 
 
+def test_full_size_agrees_and_notices_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    full_size = load("full_size")
+    with torch.no_grad():
+        full_size.write(tmp_path, True, "float16")
+        assert full_size.load(tmp_path, "float16")["weight_bytes"] > 10**7
+        full_size.one_step(tmp_path)
+        full_size.plain(tmp_path)
+    errors = full_size.compare(tmp_path)
+    mistakes = {name for name in errors if name.startswith("mistake")}
+    assert len(mistakes) == 5
+    assert min(errors[name] for name in mistakes) > full_size.NOTICED
+    assert max(errors[name] for name in set(errors) - mistakes) < full_size.AGREEMENT
+    assert len(set(errors) - mistakes) == 22
+
+
 def test_edit_time_reports_memory() -> None:
     peak = load("edit_time").peak_bytes()
     assert peak == 0 or 10**7 < peak < 10**12

@@ -111,11 +111,20 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
 
 
 def load_model(args: argparse.Namespace) -> MagicFace:
-    """The checkpoint that --model, --vae, --device and --dtype describe."""
+    """The checkpoint that --model, --vae, --device and --dtype describe, with --parser and --jaw.
+
+    Options that a command does not have are as if they were not given.
+    """
     from ..pipeline import MagicFace
 
     _require_device(args.device)
-    return MagicFace.load(args.model, device=args.device, dtype=args.dtype, vae=args.vae)
+    return MagicFace.load(
+        args.model,
+        device=args.device,
+        dtype=args.dtype,
+        vae=getattr(args, "vae", None),
+        perception=load_perception(args),
+    )
 
 
 def settings_of(args: argparse.Namespace) -> Settings:

@@ -2,8 +2,9 @@
 
 ``denoising_unet/`` and ``ID_enc/`` as released (``config.json`` + safetensors, keys as they are),
 ``vae/``, ``scheduler_config.json``, ``prompt_embeds.safetensors`` and ``magicface.json``. The
-released folder has only the first two: the autoencoder then comes from ``vae_folder`` or ``codec``
-and the prompt's embedding from ``prompt_embeds``. ``merged.py`` keeps all of it in one file.
+released folder has only the first two: the autoencoder then comes from ``vae`` or ``codec``, the
+prompt's embedding from ``prompt_embeds``, or either from the model folder (``finding.py``).
+``single_files.py`` reads networks that are one file each, ``merged.py`` keeps all in one file.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from torch import Tensor
 from ..errors import CheckpointError
 from .attribute_controller import ConvolutionController
 from .autoencoder import Autoencoder, NetworkCodec, PictureCodec, codec_of
+from .finding import DOWNLOAD, resolve_checkpoint, stored_autoencoder, stored_prompt
 from .info import CheckpointInfo
-from .merged import SUFFIX, open_parts
-from .parts import PROMPT, PROMPT_KEY, REQUIRED_PARTS, CheckpointParts, FolderPart, Part
+from .merged import open_parts
+from .parts import PROMPT, PROMPT_KEY, CheckpointParts, FolderPart, Part
 from .planning import plan_autoencoder, plan_controller, plan_unet
+from .single_files import autoencoder_part
 from .unet import AU_COUNT
 
-EMBEDDED = Path(__file__).resolve().parent.parent / "assets" / "mini"
+__all__ = ["Checkpoint", "load_autoencoder", "load_checkpoint", "resolve_checkpoint"]
+
 STABLE_DIFFUSION_CHANNELS = 4
 STABLE_DIFFUSION_SCHEDULER: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -101,20 +105,23 @@ def load_checkpoint(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
     prompt_embeds: Tensor | None = None,
-    vae_folder: Path | None = None,
+    vae: Path | None = None,
     codec: PictureCodec | None = None,
     vae_dtype: torch.dtype | None = None,
 ) -> Checkpoint:
-    """Load a checkpoint folder, a merged file, or the embedded checkpoint under the name "mini".
+    """Load a checkpoint: a folder, a file, or by name ("mini", "official").
 
-    Configurations, keys and shapes of all networks are checked before any weight is read.
+    Configurations, keys and shapes of all networks are checked before any weight is read. Weights
+    are read and converted one by one: beside the result, memory holds the largest of them.
 
     Args:
-        name_or_path: "mini", a folder in the layout above, or a file of ``merged.py``.
+        name_or_path: see ``resolve_checkpoint``; a folder in the layout above or in that of
+            ``single_files.py``, or a file of ``merged.py``.
         device: default CUDA, then MPS, then CPU.
         dtype: float32, float16 or bfloat16; default float32 on CPU, float16 elsewhere.
         prompt_embeds: [1, tokens, C] for checkpoints without their own.
-        vae_folder: diffusers folder of a Stable Diffusion 1.5 VAE for checkpoints without ``vae``.
+        vae: Stable Diffusion 1.5's VAE for checkpoints without their own: a diffusers folder, or a
+            .safetensors file of the VAE alone or of a whole checkpoint.
         codec: an autoencoder from outside, used in place of the checkpoint's own.
         vae_dtype: floating type of the checkpoint's autoencoder; default ``dtype``.
 
@@ -129,11 +136,11 @@ def load_checkpoint(
     denoiser = plan_unet(parts.part("denoising_unet"), AU_COUNT, info)
     id_encoder = plan_unet(parts.part("ID_enc"), None, info)
     controller = plan_controller(parts, info)
-    vae = None if codec is not None else plan_autoencoder(_vae_part(parts, vae_folder))
+    autoencoder = None if codec is not None else plan_autoencoder(_vae_part(parts, vae))
     checkpoint = Checkpoint(
         denoiser=denoiser.network,
         id_encoder=id_encoder.network,
-        vae=vae.network if codec is None and vae is not None else codec,
+        vae=autoencoder.network if codec is None and autoencoder is not None else codec,
         controller=None if controller is None else controller.network,
         prompt_embeds=_prompt(parts, prompt_embeds, denoiser.network),
         scheduler_config=_scheduler_config(parts),
@@ -144,29 +151,10 @@ def load_checkpoint(
     for planned in (denoiser, id_encoder, controller):
         if planned is not None:
             planned.fill(dtype, device)
-    if vae is not None:
-        vae.fill(vae_dtype or dtype, device)
+    if autoencoder is not None:
+        autoencoder.fill(vae_dtype or dtype, device)
     checkpoint.prompt_embeds = checkpoint.prompt_embeds.to(device, dtype)
     return checkpoint
-
-
-def resolve_checkpoint(name_or_path: str | Path) -> Path:
-    """The folder, or merged file, of a checkpoint name."""
-    place = EMBEDDED if str(name_or_path) == "mini" else Path(name_or_path).expanduser()
-    if place.is_file() and place.suffix.lower() == SUFFIX:
-        return place
-    if not place.is_dir():
-        kind = "folder or .safetensors file" if place.exists() else "folder or file"
-        raise CheckpointError(
-            f"no checkpoint {kind} {place}; "
-            "give a folder with denoising_unet/ and ID_enc/, a merged file, or 'mini'"
-        )
-    for part in REQUIRED_PARTS:
-        if not (place / part).is_dir():
-            raise CheckpointError(
-                f"{place} lacks the folder {part}/; copy it from the checkpoint's source"
-            )
-    return place
 
 
 def default_device() -> torch.device:
@@ -184,26 +172,30 @@ def load_autoencoder(folder: Path, dtype: torch.dtype, device: torch.device) -> 
 
 
 def _vae_part(parts: CheckpointParts, given: Path | None) -> Part:
-    if given is not None and given.is_dir():
-        return FolderPart(given)
-    if given is None and parts.has("vae"):
+    if given is not None:
+        return autoencoder_part(Path(given).expanduser())
+    if parts.has("vae"):
         return parts.part("vae")
-    lacking = f"no folder {given}" if given else f"{parts.place} has no vae/"
-    raise CheckpointError(
-        f"{lacking}: connect a Stable Diffusion 1.5 VAE, or copy the vae folder of a Stable "
-        "Diffusion 1.5 checkpoint there"
-    )
+    stored = stored_autoencoder()
+    if stored is None:
+        raise CheckpointError(
+            f"{parts.place} has no vae/: connect a Stable Diffusion 1.5 VAE, copy the vae folder "
+            f"of a Stable Diffusion 1.5 checkpoint there, or run: {DOWNLOAD} sd15-vae"
+        )
+    return stored
 
 
 def _prompt(parts: CheckpointParts, given: Tensor | None, denoiser: UNet2DConditionModel) -> Tensor:
+    width = int(denoiser.config.cross_attention_dim)
     embedding = parts.prompt_embeds() if given is None else given
+    if embedding is None:
+        embedding = stored_prompt(width)
     if embedding is None:
         raise CheckpointError(
             f"{parts.place} lacks prompt_embeds.safetensors; connect Stable Diffusion 1.5's CLIP, "
             f"or add that file (or pass {PROMPT_KEY}): the text encoder's [1, 77, 768] output for "
-            f'"{PROMPT}"'
+            f'"{PROMPT}". To compute it once: {DOWNLOAD} sd15-text-encoder'
         )
-    width = int(denoiser.config.cross_attention_dim)
     if embedding.ndim != 3 or embedding.shape[0] != 1 or embedding.shape[2] != width:
         raise CheckpointError(
             f"prompt_embeds has shape {list(embedding.shape)}, expected [1, tokens, {width}]"

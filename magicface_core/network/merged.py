@@ -21,10 +21,17 @@ from torch import Tensor
 from ..errors import CheckpointError, OutputError
 from ..files import check_destination
 from .info import CheckpointInfo
-from .parts import OPTIONAL_PARTS, PROMPT_KEY, REQUIRED_PARTS, CheckpointFolder, CheckpointParts
+from .parts import (
+    OPTIONAL_PARTS,
+    PROMPT_KEY,
+    REQUIRED_PARTS,
+    CheckpointFolder,
+    CheckpointParts,
+    FilePart,
+)
+from .single_files import SUFFIX, SingleFiles, recognise
 from .weights import parse_object, read_header, read_metadata, read_tensors, write_tensors
 
-SUFFIX = ".safetensors"
 CPU = torch.device("cpu")
 
 
@@ -51,19 +58,15 @@ class MergedPart:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names, without the prefix, and shapes of the tensors."""
-        return {key.removeprefix(self._prefix): shape for key, shape in self._own().items()}
+        return self._file.shapes()
 
     def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
         """The tensors by name without the prefix."""
-        found = read_tensors(self.file.place, dtype, device, self._own())
-        return {key.removeprefix(self._prefix): tensor for key, tensor in found.items()}
+        return self._file.tensors(dtype, device)
 
     @property
-    def _prefix(self) -> str:
-        return f"{self.name}."
-
-    def _own(self) -> dict[str, tuple[int, ...]]:
-        return {k: shape for k, shape in self.file.header.items() if k.startswith(self._prefix)}
+    def _file(self) -> FilePart:
+        return FilePart(self.file.place, prefix=f"{self.name}.")
 
 
 @dataclass(frozen=True)
@@ -136,15 +139,23 @@ class MergedFile:
 
 
 def open_parts(place: Path) -> CheckpointParts:
-    """The parts of a checkpoint folder or merged file."""
-    return CheckpointFolder(place) if place.is_dir() else MergedFile(place)
+    """The parts of a checkpoint: a folder of folders or of single files, or a merged file.
+
+    One of the single files stands for its folder.
+    """
+    if place.is_file():
+        alone = recognise(place) in REQUIRED_PARTS
+        return SingleFiles(place.parent, place) if alone else MergedFile(place)
+    folder = CheckpointFolder(place)
+    return folder if any(folder.has(name) for name in REQUIRED_PARTS) else SingleFiles(place)
 
 
 def merge_checkpoint(folder: Path, path: Path, dtype: torch.dtype | None = None) -> Path:
     """Write a checkpoint folder as one file; returns it.
 
     Args:
-        folder: in the layout of ``checkpoint.py``; what it lacks, the file lacks too.
+        folder: in the layout of ``checkpoint.py`` or ``single_files.py``; what it lacks, the file
+            lacks too.
         path: ends in ``.safetensors``; the file appears whole or not at all.
         dtype: floating type of the networks' weights; default: as in the folder.
 
@@ -155,7 +166,7 @@ def merge_checkpoint(folder: Path, path: Path, dtype: torch.dtype | None = None)
     if path.suffix.lower() != SUFFIX:
         raise OutputError(f'"{path}" does not end in {SUFFIX}; choose such a name.')
     check_destination(path)
-    source = CheckpointFolder(folder)
+    source = open_parts(folder)
     names = [*REQUIRED_PARTS, *(name for name in OPTIONAL_PARTS if source.has(name))]
     metadata = {"format": "pt", "magicface": source.info().to_json()}
     metadata |= {name: json.dumps(source.part(name).config()) for name in names}
@@ -170,7 +181,7 @@ def merge_checkpoint(folder: Path, path: Path, dtype: torch.dtype | None = None)
 
 
 def _prefixed(
-    source: CheckpointFolder, names: list[str], dtype: torch.dtype | None
+    source: CheckpointParts, names: list[str], dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
     """All tensors of a folder under their keys in a merged file."""
     tensors = {}

@@ -1,4 +1,7 @@
-"""Where the parts of a checkpoint come from: a folder, or a merged file (``merged.py``)."""
+"""Where the parts of a checkpoint come from: folders and files.
+
+See ``single_files.py`` for two files in one folder and ``merged.py`` for one file.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,17 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .configs import LAYOUT, infer_config
 from .info import CheckpointInfo, read_info
-from .weights import find_weights, read_config, read_header, read_object, read_tensors
+from .weights import (
+    find_weights,
+    has_weights,
+    network_shapes,
+    read_config,
+    read_header,
+    read_object,
+    read_tensors,
+)
 
 REQUIRED_PARTS = ("denoising_unet", "ID_enc")
 OPTIONAL_PARTS = ("vae", "attribute_controller")
@@ -65,32 +77,92 @@ class CheckpointParts(Protocol):
 
 
 @dataclass(frozen=True)
+class FilePart:
+    """A network in a safetensors file, whose configuration shows in its shapes alone.
+
+    prefix is what the network's keys have in common and is taken off; groups, where given, are
+    what they begin with after that. Other tensors of the file belong to something else.
+    """
+
+    file: Path
+    prefix: str = ""
+    groups: tuple[str, ...] = ("",)
+
+    @property
+    def place(self) -> str:
+        """What the configuration was read from."""
+        return f"{LAYOUT}, as which it was read"
+
+    @property
+    def weights(self) -> str:
+        """The file."""
+        return f"{self.file}, {self.prefix}*" if self.prefix else str(self.file)
+
+    def config(self) -> dict[str, Any]:
+        """The configuration that the shapes show; raises CheckpointError for other layouts."""
+        found = infer_config(self.shapes())
+        if found is None:
+            raise CheckpointError(
+                f"{self.weights} is not in {LAYOUT}, and comes without config.json; copy the whole "
+                "folder from the checkpoint's source"
+            )
+        return found
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names, without the prefix, and shapes of the network's tensors."""
+        shapes = network_shapes(self.file, self._is_own)
+        return {key.removeprefix(self.prefix): shape for key, shape in shapes.items()}
+
+    def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
+        """The tensors by name without the prefix."""
+        own = [key for key in read_header(self.file) if self._is_own(key)]
+        found = read_tensors(self.file, dtype, device, own)
+        return {key.removeprefix(self.prefix): tensor for key, tensor in found.items()}
+
+    def _is_own(self, key: str) -> bool:
+        starts = tuple(self.prefix + group for group in self.groups)
+        return key.startswith(starts)
+
+
+@dataclass(frozen=True)
 class FolderPart:
-    """A network in diffusers' layout: ``config.json`` and a weights file."""
+    """A network in diffusers' layout: a weights file and, mostly, ``config.json``."""
 
     folder: Path
 
     @property
     def place(self) -> str:
         """The configuration file."""
-        return str(self.folder / "config.json")
+        return str(self.folder / "config.json") if self._described else self._file.place
 
     @property
     def weights(self) -> str:
         """The weights file."""
-        return str(find_weights(self.folder))
+        return self._file.weights
 
     def config(self) -> dict[str, Any]:
-        """``config.json``."""
-        return read_config(self.folder)
+        """``config.json``, or what the shapes show."""
+        if not self._described and has_weights(self.folder):
+            found = infer_config(self.shapes())
+            if found is not None:
+                return found
+        return read_config(self.folder)  # which says what is missing
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the weights file."""
-        return read_header(find_weights(self.folder))
+        return self._file.shapes()
 
     def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
         """The weights file's tensors."""
-        return read_tensors(find_weights(self.folder), dtype, device)
+        return self._file.tensors(dtype, device)
+
+    @property
+    def _described(self) -> bool:
+        return (self.folder / "config.json").is_file()
+
+    @property
+    def _file(self) -> FilePart:
+        return FilePart(find_weights(self.folder))
 
 
 @dataclass(frozen=True)
@@ -103,7 +175,7 @@ class CheckpointFolder:
         """Whether there is a folder of this name."""
         return (self.place / name).is_dir()
 
-    def part(self, name: str) -> FolderPart:
+    def part(self, name: str) -> Part:
         """The folder of this name."""
         return FolderPart(self.place / name)
 

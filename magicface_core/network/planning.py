@@ -14,11 +14,14 @@ from ..errors import CheckpointError
 from .attribute_controller import ConvolutionController
 from .autoencoder import Autoencoder, PatchAutoencoder, to_current_keys
 from .info import CheckpointInfo
+from .ldm import from_ldm, is_ldm, key_table, to_ldm
 from .parts import CheckpointParts, Part
 from .unet import build_unet, to_released_keys, to_stock_keys
 from .weights import check_shapes, load_into
 
 N = TypeVar("N", bound=nn.Module)
+MAX_REPEATS = 64
+REPEATS = ("layers_per_block", "transformer_layers_per_block", "blocks")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def plan(
     ``from_file`` turns the file's keys into the network's, ``to_file`` is its inverse. Complaints
     name keys as they are in the file.
     """
+    check_size(part)
     try:
         with torch.device("meta"):
             network = build()
@@ -54,8 +58,27 @@ def plan(
             f"{part.place} describes no network this version can build: {error}"
         ) from error
     expected = {k: tuple(v.shape) for k, v in network.state_dict().items()}
-    check_shapes(to_file(expected), to_file(from_file(part.shapes())), part.weights)
+    found = to_file(from_file(part.shapes()))
+    check_shapes(to_file(expected), found, part.weights, part.place)
     return Plan(network, part, from_file)
+
+
+def check_size(part: Part) -> None:
+    """Raise a CheckpointError for a configuration of more layers than any network here has.
+
+    Building those would take for ever, even without storage.
+    """
+    for name, value in part.config().items():
+        counts = [value] if isinstance(value, int) else []
+        if isinstance(value, list | tuple):
+            counts = [len(value), *(v for v in value if isinstance(v, int) and name in REPEATS)]
+        elif name not in REPEATS:
+            continue
+        if max(counts, default=0) > MAX_REPEATS:
+            raise CheckpointError(
+                f"{part.place}: {name} asks for {max(counts)} layers, at most {MAX_REPEATS} are "
+                "built; copy the file from the checkpoint's source"
+            )
 
 
 def plan_unet(
@@ -76,7 +99,13 @@ def plan_autoencoder(part: Part) -> Plan[Autoencoder]:
     config = part.config()
     kind = PatchAutoencoder if config.get("_class_name") == "PatchAutoencoder" else AutoencoderKL
     settings = {k: v for k, v in config.items() if not k.startswith("_")}
-    return plan(part, lambda: kind.from_config(settings), to_current_keys)
+    table = key_table(shapes) if is_ldm(shapes := part.shapes()) else ()
+    return plan(
+        part,
+        lambda: kind.from_config(settings),
+        lambda tensors: to_current_keys(from_ldm(tensors, table)),
+        lambda tensors: to_ldm(tensors, table),
+    )
 
 
 def plan_controller(

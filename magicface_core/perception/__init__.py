@@ -1,4 +1,4 @@
-"""Perception without downloads: faces, meshes, masks, action units, identity."""
+"""Faces, meshes, masks, action units, identity; nothing here reaches the network."""
 
 from .faces import (
     AUEstimate,
@@ -7,6 +7,8 @@ from .faces import (
     Face,
     FaceDetector,
     FaceParser,
+    JawEstimator,
+    JawPoints,
     LandmarkEstimator,
 )
 from .stack import Perception
@@ -18,6 +20,8 @@ __all__ = [
     "Face",
     "FaceDetector",
     "FaceParser",
+    "JawEstimator",
+    "JawPoints",
     "LandmarkEstimator",
     "Perception",
 ]

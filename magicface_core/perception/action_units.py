@@ -18,9 +18,8 @@ import torch
 
 from ..aus import AU_ORDER, AUVector
 from .blendshapes import BlendshapeNetwork
-from .faces import AUEstimate, Face
+from .faces import EMBEDDED, AUEstimate, Face
 
-BACKEND = "embedded"
 GOOD, USABLE, FAIR, LOW = 0.9, 0.75, 0.6, 0.2
 TRUST: dict[int, float] = {
     **{1: GOOD, 2: USABLE, 4: USABLE, 5: GOOD, 6: FAIR, 9: LOW},
@@ -43,14 +42,14 @@ class EmbeddedAUEstimator:
             [round(5 * _clipped(readings[unit]), 2) for unit in AU_ORDER]
         )
         brow_lowered = _both(coefficients, "browDown")
-        visible = face.presence * _frontality(face.mesh) * _size_trust(face.width)
+        visible = visibility(face)
         confidence = []
         for unit in AU_ORDER:
             trust = TRUST[unit] * visible
             if unit == 1:
                 trust *= 1 - 0.7 * brow_lowered
             confidence.append(round(trust, 2))
-        return AUEstimate(intensities, tuple(confidence), BACKEND)
+        return AUEstimate(intensities, tuple(confidence), EMBEDDED)
 
 
 def action_unit_readings(coefficients: dict[str, float], mesh: np.ndarray) -> dict[int, float]:
@@ -110,6 +109,11 @@ def nose_wing_height(shape: np.ndarray) -> float:
 def corner_drop(shape: np.ndarray) -> float:
     """How far the mouth corners lie below the inner lips' middle."""
     return float(shape[[61, 291], 1].mean() - shape[[13, 14], 1].mean())
+
+
+def visibility(face: Face) -> float:
+    """How far readings of a face can be trusted, 0..1, by its presence, yaw and size."""
+    return face.presence * _frontality(face.mesh) * _size_trust(face.width)
 
 
 def _length(shape: np.ndarray, first: int, second: int) -> float:

@@ -14,6 +14,9 @@ from ..aus import AUVector
 if TYPE_CHECKING:
     from ..geometry import Crop
 
+EMBEDDED = "embedded"
+"""Name of the backends that ship with the package."""
+
 # Mesh vertices at the 17 jaw points of the iBUG scheme: image-left ear, chin, image-right ear.
 JAW_VERTICES: tuple[int, ...] = (
     *(127, 234, 93, 132, 58, 136, 150, 176, 152),
@@ -112,6 +115,19 @@ class Face:
 
 
 @dataclass(frozen=True)
+class JawPoints:
+    """What the dots of the background + pose picture are drawn from, in pixels of one picture.
+
+    Attributes:
+        jaw: [17,2], image-left ear, chin, image-right ear.
+        points5: [5,2], eyes, nose tip, mouth corners, image-left first.
+    """
+
+    jaw: np.ndarray
+    points5: np.ndarray
+
+
+@dataclass(frozen=True)
 class AUEstimate:
     """Action units read from a face.
 
@@ -141,9 +157,25 @@ class LandmarkEstimator(Protocol):
 class FaceParser(Protocol):
     """Masks [1,1,H,W] of the person (soft, 0..1) and of one face (0 or 1)."""
 
+    @property
+    def backend(self) -> str: ...
+
     def person_mask(self, image: torch.Tensor) -> torch.Tensor: ...
 
     def face_mask(self, image: torch.Tensor, face: Face) -> torch.Tensor: ...
+
+
+class JawEstimator(Protocol):
+    """Places the jaw points of a face on a picture [1,3,H,W] float 0..1.
+
+    Landmarkers of the 68 points of iBUG take part by this protocol: their points 0 to 16 are the
+    jaw. The mesh remains what finds, crops and masks a face.
+    """
+
+    @property
+    def backend(self) -> str: ...
+
+    def estimate(self, image: torch.Tensor, face: Face) -> JawPoints: ...
 
 
 class AUEstimator(Protocol):

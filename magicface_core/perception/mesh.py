@@ -13,7 +13,7 @@ import torch
 
 from ..geometry import Crop
 from ..resampling import resample
-from .faces import Detection
+from .faces import EMBEDDED, Detection, Face, JawPoints
 from .graph import Graph
 
 INPUT_SIZE = 256
@@ -39,3 +39,13 @@ class FaceMesh:
         depth = mesh[:, 2] * frame.side / INPUT_SIZE
         placed = np.column_stack([frame.to_source(mesh[:, :2], INPUT_SIZE), depth])
         return placed, float(torch.sigmoid(belief.flatten()[0]))
+
+
+class MeshJaw:
+    """`JawEstimator` that reads the mesh and needs no picture."""
+
+    backend = EMBEDDED
+
+    def estimate(self, image: torch.Tensor, face: Face) -> JawPoints:
+        """The mesh's own points; `image` is not used."""
+        return JawPoints(face.jaw, face.points5)

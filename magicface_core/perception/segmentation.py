@@ -9,6 +9,7 @@ classes skin, brows, eyes, nose, mouth and lips of a face parser whose weights m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from ..geometry import Crop
 from ..resampling import gaussian_blur, resample
-from .faces import Face
+from .faces import EMBEDDED, Face
 from .graph import Graph
 from .morphology import close_mask, connected_to, dilate, erode, fill_holes, open_mask
 
@@ -60,6 +61,8 @@ LUMA_WEIGHT = 0.6  # brightness counts less than colour: a face has light and sh
 class MaskParser:
     """`FaceParser` over the converted network `selfie` and the mesh."""
 
+    backend = EMBEDDED
+
     def __init__(self, network: Graph) -> None:
         self.network = network
 
@@ -81,7 +84,7 @@ class MaskParser:
         crop = Crop(center, LOCAL_SIDE * face.width, (width, height))
         local = crop.extract(image, LOCAL_SIZE)
         mask = self.face_mask(local, face.mapped(crop, LOCAL_SIZE))
-        return _placed(mask, crop)
+        return placed_mask(mask, crop)
 
 
 def face_region(image: torch.Tensor, mesh: np.ndarray, person: torch.Tensor) -> torch.Tensor:
@@ -180,10 +183,10 @@ def _above(mesh: np.ndarray, vertices: tuple[int, int], size: tuple[int, int]) -
     return torch.from_numpy(above)[None, None]
 
 
-def _placed(mask: torch.Tensor, crop: Crop) -> torch.Tensor:
+def placed_mask(mask: torch.Tensor, crop: Crop) -> torch.Tensor:
     """A mask [1,1,S,S] of a crop as a mask of the whole picture; touches the crop's pixels only."""
     width, height = crop.source_size
-    half = crop.side / 2
+    half = crop.side / 2 * (abs(math.cos(crop.angle)) + abs(math.sin(crop.angle)))
     left, top = (max(0, int(center - half)) for center in crop.center)
     right = min(width, int(crop.center[0] + half) + 1)
     bottom = min(height, int(crop.center[1] + half) + 1)

@@ -1,10 +1,12 @@
-"""The embedded perception: everything a picture must be asked, from weights inside the package."""
+"""Everything a picture must be asked: by networks inside the package, or better ones if present."""
 
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,20 +14,33 @@ import torch.nn.functional as F
 
 from ..errors import ImageError
 from .action_units import EmbeddedAUEstimator
+from .backends import (
+    AU_ESTIMATORS,
+    AUTO,
+    JAWS,
+    PARSERS,
+    Choice,
+    Folders,
+    choose,
+    model_folders,
+)
 from .blendshapes import BlendshapeNetwork
 from .detector import BlazeFaceDetector
 from .faces import (
+    EMBEDDED,
     AUEstimate,
     AUEstimator,
     Detection,
     Face,
     FaceDetector,
     FaceParser,
+    JawEstimator,
+    JawPoints,
     LandmarkEstimator,
 )
 from .graph import Graph, load_graphs, one_thread
 from .identity import IdentityNetwork, identity_distance
-from .mesh import FaceMesh
+from .mesh import FaceMesh, MeshJaw
 from .segmentation import MaskParser
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -44,16 +59,47 @@ class Perception:
 
     Attributes:
         device: where the networks run.
-        detector, landmarks, parser, au_estimator: the parts.
+        detector, landmarks, parser, jaw, au_estimator: the parts.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        *,
+        parser: str = AUTO,
+        au_estimator: str = AUTO,
+        jaw: str = AUTO,
+        models: Folders = None,
+    ) -> None:
         self.device = torch.device(device)
+        stores = model_folders(models)
+        self._parser = choose("parser", PARSERS, parser, stores)
+        self._au_estimator = choose("au_estimator", AU_ESTIMATORS, au_estimator, stores)
+        self._jaw = choose("jaw", JAWS, jaw, stores)
 
     @classmethod
-    def load(cls, device: torch.device | str = "cpu") -> Perception:
-        """The embedded networks on a device. Nothing is read until it is needed."""
-        return cls(device)
+    def load(
+        cls,
+        device: torch.device | str = "cpu",
+        *,
+        parser: str = AUTO,
+        au_estimator: str = AUTO,
+        jaw: str = AUTO,
+        models: Folders = None,
+    ) -> Perception:
+        """The networks on a device. No weights are read until they are needed.
+
+        Args:
+            device: where they run.
+            parser, au_estimator, jaw: backends by the names of `backends.TABLES`; "auto" takes the
+                best one that is present, the embedded one where there is no other.
+            models: model folders to look for weights in; () for none. By default the one that
+                `magicface models path` prints.
+
+        Raises:
+            ModelError: an unknown backend, or one that cannot be used yet, with what to do.
+        """
+        return cls(device, parser=parser, au_estimator=au_estimator, jaw=jaw, models=models)
 
     @cached_property
     def _graphs(self) -> dict[str, Graph]:
@@ -70,11 +116,16 @@ class Perception:
 
     @cached_property
     def parser(self) -> FaceParser:
-        return MaskParser(self._graphs["selfie"])
+        return self._parser.build(self.device) or MaskParser(self._graphs["selfie"])
+
+    @cached_property
+    def jaw(self) -> JawEstimator:
+        return self._jaw.build(self.device) or MeshJaw()
 
     @cached_property
     def au_estimator(self) -> AUEstimator:
-        return EmbeddedAUEstimator(self._blendshapes)
+        built = self._au_estimator.build(self.device)
+        return built or EmbeddedAUEstimator(self._blendshapes)
 
     @cached_property
     def _blendshapes(self) -> BlendshapeNetwork:
@@ -141,18 +192,23 @@ class Perception:
 
     def estimate_aus(self, face: Face, image: torch.Tensor | None = None) -> AUEstimate:
         """Intensities and confidences of the 12 AUs; other backends may need the picture."""
-        with one_thread():
+        with _threads(self._au_estimator):
             return self.au_estimator.estimate(face, image)
 
     def person_mask(self, image: torch.Tensor) -> torch.Tensor:
         """How surely each pixel belongs to a person: [1,1,H,W] float 0..1."""
-        with one_thread():
+        with _threads(self._parser):
             return self.parser.person_mask(self._checked(image))
 
     def face_mask(self, image: torch.Tensor, face: Face) -> torch.Tensor:
         """The face without hair, ears and neck: [1,1,H,W] float, 0 or 1."""
-        with one_thread():
+        with _threads(self._parser):
             return self.parser.face_mask(self._checked(image), face)
+
+    def jaw_points(self, image: torch.Tensor, face: Face) -> JawPoints:
+        """What the dots of the background + pose picture are drawn from."""
+        with _threads(self._jaw):
+            return self.jaw.estimate(self._checked(image), face)
 
     def embed(self, image: torch.Tensor, face: Face) -> np.ndarray:
         """Identity embedding [128] float32 of one face."""
@@ -167,6 +223,11 @@ class Perception:
         if image.dim() != 4 or image.shape[:2] != (1, 3) or 0 in image.shape:
             raise ImageError(f"Perception looks at one picture [1,3,H,W], not {list(image.shape)}.")
         return image.to(self.device, torch.float32)
+
+
+def _threads(choice: Choice[Any]) -> AbstractContextManager[None]:
+    """One thread for the embedded networks, which are tiny; all of them for the others."""
+    return one_thread() if choice.name == EMBEDDED else nullcontext()
 
 
 def _reduced(image: torch.Tensor, reduction: int) -> torch.Tensor:

@@ -69,6 +69,26 @@ def test_a_merged_file_edits_too(
     assert output.exists()
 
 
+def test_the_vae_can_be_given(
+    magicface: Callable, folder: Path, astronaut: Path, tmp_path: Path, refusal: Callable
+) -> None:
+    vae = Path(shutil.move(folder / "vae", tmp_path / "elsewhere"))
+    assert "download sd15-vae" in refusal(folder)
+    output = tmp_path / "out.png"
+    words = ("edit", astronaut, "--au", "AU12=4", "-o", output, "--model", folder, "--vae")
+    assert magicface(*words, vae).code == 0
+    output.unlink()
+    for wrong in (tmp_path / "absent", astronaut):
+        outcome = magicface(*words, wrong)
+        assert outcome.code == 2
+        assert f"no VAE {wrong}" in outcome.error_line
+    assert not output.exists()
+
+
+def test_official_is_named_where_it_is_absent(refusal: Callable) -> None:
+    assert "magicface models download official" in refusal(Path("official"))
+
+
 def test_wrong_shapes_name_three_keys(refusal: Callable, folder: Path) -> None:
     path = folder / "denoising_unet" / "config.json"
     config = json.loads(path.read_text())

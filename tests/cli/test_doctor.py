@@ -34,6 +34,16 @@ def test_json(magicface: Callable) -> None:
     assert report["faults"] == []
 
 
+def test_backends_and_how_to_get_them(magicface: Callable) -> None:
+    report = json.loads(magicface("doctor", "--json").out)
+    states = {(entry["part"], entry["name"]): entry for entry in report["backends"]}
+    assert states["face parser", "embedded"]["automatic"]
+    assert "download bisenet" in states["face parser", "bisenet"]["obstacle"]
+    lines = magicface("doctor").out.splitlines()
+    (line,) = (line for line in lines if " bisenet " in line and line.startswith("  - "))
+    assert "to use it: magicface models download bisenet" in line
+
+
 def test_every_embedded_file_matches_its_checksum() -> None:
     states = {asset.file: asset.state for asset in embedded_assets(ASSETS)}
     assert {name: state for name, state in states.items() if state != "ok"} == {}

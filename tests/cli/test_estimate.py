@@ -16,7 +16,7 @@ def test_table_has_a_row_per_unit(magicface: Callable, astronaut: Path) -> None:
     assert outcome.code == 0
     assert outcome.err == ""
     head, titles, *rows = outcome.out.splitlines()
-    assert "face 0 of 1" in head
+    assert "face 0 of 1, estimated by embedded" in head
     assert "confidence" in titles
     assert [row.split()[0] for row in rows] == [unit.code for unit in ACTION_UNITS]
     for row, unit in zip(rows, ACTION_UNITS, strict=True):
@@ -58,3 +58,9 @@ def test_small_face(magicface: Callable, tiny_face: Path) -> None:
     outcome = magicface("estimate", tiny_face)
     assert outcome.code == 2
     assert "at least 64 are needed" in outcome.error_line
+
+
+def test_a_backend_that_is_not_there(magicface: Callable, astronaut: Path) -> None:
+    outcome = magicface("estimate", astronaut, "--au-backend", "libreface")
+    assert outcome.code == 2
+    assert "magicface models download libreface --accept-licence" in outcome.error_line

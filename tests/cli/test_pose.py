@@ -23,7 +23,7 @@ def test_regions_black_out_face_or_person(
         output = tmp_path / f"{region}.png"
         outcome = magicface("pose", astronaut, "-o", output, "--region", region)
         assert outcome.code == 0
-        assert f"region {region}" in outcome.out
+        assert f"region {region} by embedded" in outcome.out
         assert Image.open(output).size == (512, 512)
         shares[region] = black_share(output)
     assert 0.05 < shares["face"] < shares["person"] < 0.95
@@ -54,3 +54,20 @@ def test_unknown_ending(magicface: Callable, astronaut: Path, tmp_path: Path, na
     outcome = magicface("pose", astronaut, "-o", tmp_path / name)
     assert outcome.code == 2
     assert ".png" in outcome.error_line
+
+
+@pytest.mark.parametrize(
+    ("option", "fragment"),
+    [
+        (("--parser", "bisenet"), "magicface models download bisenet"),
+        (("--parser", "sam"), "choose one of auto, bisenet, embedded"),
+        (("--jaw", "face-alignment"), "magicface models download face-alignment"),
+    ],
+)
+def test_backends_that_cannot_be_used(
+    magicface: Callable, astronaut: Path, tmp_path: Path, option: tuple[str, str], fragment: str
+) -> None:
+    outcome = magicface("pose", astronaut, "-o", tmp_path / "pose.png", *option)
+    assert outcome.code == 2
+    assert fragment in outcome.error_line
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from magicface_pack.magicface_core.errors import CheckpointError
 from magicface_pack.magicface_core.images import to_tensor
 from magicface_pack.magicface_core.network.checkpoint import load_checkpoint
 from magicface_pack.magicface_core.network.tiny import write_tiny_checkpoint
-from magicface_pack.nodes import memory
+from magicface_pack.nodes import files, memory
 from magicface_pack.nodes.progress import sampling_progress
 
 DELTAS = [AUDelta(AU12=4), AUDelta(AU4=-2)]
@@ -236,6 +236,7 @@ def check_interruption_stops_within_a_step(folder: Path) -> None:
 
 
 def check_interruption_stops_the_search_for_faces(folder: Path) -> None:
+    files.register_model_folder()
     perception = memory.perception()
     mm.interrupt_current_processing()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from magicface_core.background import (
 from magicface_core.errors import ImageError
 from magicface_core.geometry import apply_affine, invert_affine, least_squares_similarity
 from magicface_core.images import to_tensor, to_uint8
-from magicface_core.perception import Face, Perception
+from magicface_core.perception import Face, JawPoints, Perception
+from magicface_core.perception.mesh import MeshJaw
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "preparation"
 
@@ -98,6 +100,12 @@ def test_wrong_number_of_jaw_points(shape: tuple[int, int]) -> None:
 class _Masks:
     """Stands in for the perception: half the picture is person, a square is face."""
 
+    parser = SimpleNamespace(backend="halves")
+    jaw = MeshJaw()
+
+    def jaw_points(self, image: torch.Tensor, face: Face) -> JawPoints:
+        return self.jaw.estimate(image, face)
+
     def person_mask(self, image: torch.Tensor) -> torch.Tensor:
         mask = torch.zeros_like(image[:, :1])
         mask[..., :60] = 0.9
@@ -129,6 +137,7 @@ def test_regions_take_their_own_masks() -> None:
     assert int(face.mask.sum()) == 1600
     assert float(face.picture[0, 0, 100, 5]) == 0.5
     assert face.picture[..., 60:68, 60:68].max() > 0.9  # all jaw points of this face lie here
+    assert (face.parser, face.jaw) == ("halves", "embedded")
 
 
 def test_unknown_region_and_oblong_crop_are_refused() -> None:

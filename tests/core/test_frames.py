@@ -14,10 +14,23 @@ from magicface_core.cropping import CroppedFaces, FaceCrops, crop_faces
 from magicface_core.errors import ImageError, NoFaceError
 from magicface_core.frames import background_frames, paste_frames
 from magicface_core.images import channels_last
-from magicface_core.perception import Perception
+from magicface_core.perception import Face, JawPoints, Perception
+from magicface_core.perception.mesh import MeshJaw
 from magicface_core.preparation import Framing, enlarge_to, prepare, reduce_to
 
 NOTHING: Any = None  # a perception that must not be asked
+
+
+class JawOnly:
+    """A perception that must be asked for the dots alone."""
+
+    jaw = MeshJaw()
+
+    def jaw_points(self, image: Tensor, face: Face) -> JawPoints:
+        return self.jaw.estimate(image, face)
+
+
+JAW_ONLY: Any = JawOnly()
 FRAMING = Framing(face_fraction=0.55, mask_dilation=0.02, resolution=128)
 
 
@@ -85,7 +98,9 @@ class TestBackgroundFrames:
         for number in (0, 2):
             assert torch.equal(drawn.picture[number], background.picture[0])
             assert torch.equal(drawn.mask[number], background.mask[0])
-        masked = background_frames(pictures, NOTHING, mixed, mask=disc(64))
+        assert (drawn.parser, drawn.jaw) == ("embedded", "embedded")
+        masked = background_frames(pictures, JAW_ONLY, mixed, mask=disc(64))
+        assert (masked.parser, masked.jaw) == (None, "embedded")
         assert not masked.mask[1].any()
         assert masked.mask[2].any()
 
@@ -101,7 +116,7 @@ class TestBackgroundFrames:
 
     @pytest.mark.parametrize("size", [64, 512, 700])
     def test_a_given_mask_replaces_the_region(self, cropped: CroppedFaces, size: int) -> None:
-        drawn = background_frames(cropped.pictures, NOTHING, cropped.crops, mask=disc(size))
+        drawn = background_frames(cropped.pictures, JAW_ONLY, cropped.crops, mask=disc(size))
         assert (drawn.mask - disc(512)).abs().mean() < 0.02
         inside = drawn.mask.bool().expand(-1, 3, -1, -1)
         assert (drawn.picture[inside] == 0).float().mean() > 0.95
@@ -113,7 +128,7 @@ class TestBackgroundFrames:
         found = crop_faces(wide, perception, Framing())
         entry = found.crops.frames[0]
         assert entry is not None
-        drawn = background_frames(found.pictures, NOTHING, found.crops, mask=found.mask[:, None])
+        drawn = background_frames(found.pictures, JAW_ONLY, found.crops, mask=found.mask[:, None])
         assert drawn.mask.mean() > 0.99
         far = torch.zeros(1, 1, 512, 612)
         far[..., 400:, 400:] = 1

@@ -78,6 +78,14 @@ def test_data_parallel_names_and_absent_counters(tmp_path: Path) -> None:
     assert not found["bn.weight"].requires_grad
 
 
+def test_spare_tensors_may_be_there(tmp_path: Path) -> None:
+    path, spare = tmp_path / "a.pth", {"head.bias": (2,)}
+    assert "head.bias" not in read_pickled_tensors(save(path, good()), SHAPES, LIMIT, spare)
+    save(path, {**good(), "head.bias": torch.zeros(2)})
+    assert "head.bias" in read_pickled_tensors(path, SHAPES, LIMIT, spare)
+    assert "head.bias unexpected" in refusal(path)
+
+
 def test_shared_storages_are_separated(tmp_path: Path) -> None:
     both = torch.randn(8)
     path = save(tmp_path / "a.pth", {"x": both[:4], "y": both[4:]})

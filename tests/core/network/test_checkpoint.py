@@ -76,8 +76,8 @@ def test_a_folder_of_the_release_needs_prompt_and_autoencoder(
     vae = shutil.move(folder / "vae", tmp_path / "vae")
     assert "no vae/" in refusal(folder)
     with pytest.raises(CheckpointError, match=r"lacks prompt_embeds\.safetensors; connect"):
-        load_checkpoint(folder, "cpu", vae_folder=Path(vae))
-    loaded = load_checkpoint(folder, "cpu", prompt_embeds=tiny.prompt_embeds, vae_folder=Path(vae))
+        load_checkpoint(folder, "cpu", vae=Path(vae))
+    loaded = load_checkpoint(folder, "cpu", prompt_embeds=tiny.prompt_embeds, vae=Path(vae))
     assert loaded.info.resolution == 512
     assert loaded.info.name == "copy"
     assert loaded.scheduler_config["beta_schedule"] == "scaled_linear"

@@ -110,8 +110,8 @@ def test_what_the_folder_lacks_the_file_lacks(
     assert "has no vae/: connect a Stable Diffusion 1.5 VAE" in refusal(path)
     prompt = contents[0]["prompt_embeds"]
     with pytest.raises(CheckpointError, match=r"lacks prompt_embeds.*CLIP"):
-        load_checkpoint(path, "cpu", vae_folder=vae)
-    loaded = load_checkpoint(path, "cpu", prompt_embeds=prompt, vae_folder=vae)
+        load_checkpoint(path, "cpu", vae=vae)
+    loaded = load_checkpoint(path, "cpu", prompt_embeds=prompt, vae=vae)
     assert (loaded.info.name, loaded.info.resolution) == ("released", 512)
     assert loaded.scheduler_config["beta_schedule"] == "scaled_linear"
 
@@ -128,8 +128,8 @@ def test_released_values_without_metadata_of_its_own(contents: Any, tmp_path: Pa
 
 
 def test_weights_of_something_else(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    path = tmp_path / "unet.safetensors"
-    shutil.copy(tiny_checkpoint / "ID_enc" / "diffusion_pytorch_model.safetensors", path)
+    path = tmp_path / "vae.safetensors"
+    shutil.copy(tiny_checkpoint / "vae" / "diffusion_pytorch_model.safetensors", path)
     message = refusal(path)
     assert "no MagicFace checkpoint: its metadata lacks denoising_unet and ID_enc" in message
     assert "merge_checkpoint" in message
@@ -151,7 +151,7 @@ def test_shapes_are_checked_before_any_tensor_is_read(
     path = tmp_path / "a.safetensors"
     save_file(tensors, path, metadata)
     monkeypatch.setattr(
-        weights, "_placed", lambda *_: pytest.fail("a tensor was read before the headers fit")
+        weights, "_read", lambda *_: pytest.fail("a tensor was read before the headers fit")
     )
     assert f"{path}, denoising_unet.* does not fit" in refusal(path)
     del tensors["denoising_unet.stray"]
@@ -201,7 +201,7 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
 
 
 def test_only_the_header_is_read_at_first(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "_placed", lambda *_: pytest.fail("a tensor was read"))
+    monkeypatch.setattr(weights, "_read", lambda *_: pytest.fail("a tensor was read"))
     file = MergedFile(merged)
     assert file.has("vae")
     assert not file.has("attribute_controller")
