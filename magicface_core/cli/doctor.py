@@ -20,11 +20,10 @@ MODULES = {"Pillow": "PIL"}
 OPTIONAL = {"numba": "faster synthetic faces", "accelerate": "training"}
 
 FULL_QUALITY = (
-    f"1. download the folders denoising_unet and ID_enc of {RELEASED_WEIGHTS} into one folder",
-    "2. add the folder vae of any Stable Diffusion 1.5 checkpoint (diffusers layout)",
-    "3. add prompt_embeds.safetensors, key prompt_embeds: that checkpoint's text encoder output "
-    '[1,77,768] for "A close up of a person."',
-    "4. magicface edit PHOTO --au AU12=4 -o OUT.png --model THAT_FOLDER",
+    f"1. magicface models download official sd15-vae sd15-text-encoder   ({RELEASED_WEIGHTS})",
+    "2. magicface edit PHOTO --au AU12=4 -o OUT.png --model official",
+    "without a network: magicface models list --json names the files, magicface models path "
+    "where they go",
 )
 
 

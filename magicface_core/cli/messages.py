@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 RELEASED_WEIGHTS = "https://huggingface.co/mengtingwei/magicface"
 
 MINI_NOTE = (
-    "note: the embedded checkpoint mini was trained on synthetic faces only; for full quality "
-    f"download {RELEASED_WEIGHTS} and give its folder with --model (see: magicface doctor)"
+    "note: the embedded checkpoint mini was trained on synthetic faces only; for full quality take "
+    f"{RELEASED_WEIGHTS}: magicface models download official, then --model official"
 )
 
 
