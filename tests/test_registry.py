@@ -222,12 +222,15 @@ def comfyui_pip(*arguments: str) -> subprocess.CompletedProcess[str]:
         python = find_installation().python
     except NoComfyUIError as reason:
         pytest.skip(str(reason))
+    # A constraint on the tests' own packages is none on ComfyUI's.
+    environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
     return subprocess.run(
         [python, "-m", "pip", "--disable-pip-version-check", *arguments],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
+        env=environment,
     )
 
 
