@@ -38,10 +38,9 @@ SUPPORTED = [torch.float16, torch.bfloat16, torch.float32]
 STABLE_DIFFUSION_SCALE = 0.18215
 
 # Working memory per latent and byte of a number. The first is ComfyUI's figure for Stable
-# Diffusion 1.5, twice, since self-attention also sees the reference; the others are its figures
-# for AutoencoderKL.
+# Diffusion 1.5, twice, since self-attention also sees the reference; the other is its figure for
+# decoding with AutoencoderKL, which needs more than encoding.
 DENOISER_BYTES = 2 * 10_486
-ENCODER_BYTES = 64 * 1_767
 DECODER_BYTES = 64 * 2_178
 
 CASTING_LAYERS: dict[type[nn.Module], type[nn.Module]] = {
