@@ -10,9 +10,11 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..files import check_destination
 from ..models.catalogue import MODELS, Model, ModelFile, find_model
 from ..models.store import VARIABLE, Store
 
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         actions, "convert", ".pth to safetensors, float16, the prompt's embedding", "+"
     )
     converting.add_argument("--keep", action="store_true", help="keep the originals")
+    converting.add_argument(
+        "--merge",
+        metavar="FILE",
+        type=Path,
+        help="also write the checkpoint as one .safetensors file, with all that lies in its folder",
+    )
     _action(actions, "remove", "delete models, also unfinished downloads", "+")
     _action(actions, "path", "print where the models, or the files of one, are", "?")
 
@@ -211,16 +219,46 @@ def _verify(args: argparse.Namespace, store: Store) -> int:
 def _convert(args: argparse.Namespace, store: Store) -> int:
     from ..models.convert import convert_model
 
-    for model in _chosen(args.names):
+    models = _chosen(args.names)
+    if args.merge is not None:
+        _check_merge(models, args.merge)
+    for model in models:
         if EVERYTHING in args.names and (
             model.conversion is None or store.state(model) not in ("present", "partial")
         ):
+            continue
+        if args.merge is not None and store.state(model) == "converted":
             continue
         with _bytes_bar(model.name, None) as bar:
             made = convert_model(store, model, args.keep, bar.update)
         for path in made:
             print(f"{path}: {_megabytes(path.stat().st_size)}")
+    if args.merge is not None:
+        _merge(store, models[0], args.merge)
     return 0
+
+
+def _check_merge(models: list[Model], path: Path) -> None:
+    """Refuse before the long work what cannot be merged."""
+    if len(models) > 1 or models[0].conversion != "half":
+        names = ", ".join(model.name for model in models)
+        raise ModelError(
+            f"--merge makes one file of a checkpoint, not of {names}; run: magicface models "
+            f"convert official --merge {path}"
+        )
+    check_destination(path)
+
+
+def _merge(store: Store, model: Model, path: Path) -> None:
+    from ..network.merged import merge_checkpoint
+
+    folder = store.checkpoint(model.name)
+    if folder is None:
+        raise ModelError(
+            f"{model.name} is {store.state(model)}; run: magicface models download {model.name}"
+        )
+    merged = merge_checkpoint(folder, path)
+    print(f"{merged}: {_megabytes(merged.stat().st_size)}")
 
 
 def _remove(args: argparse.Namespace, store: Store) -> int:

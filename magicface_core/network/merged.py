@@ -9,13 +9,13 @@ first two may be absent. The file's metadata holds the folder's JSON files as te
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ..errors import CheckpointError, OutputError
@@ -28,9 +28,11 @@ from .parts import (
     CheckpointFolder,
     CheckpointParts,
     FilePart,
+    Part,
 )
 from .single_files import SUFFIX, SingleFiles, recognise
-from .weights import parse_object, read_header, read_metadata, read_tensors, write_tensors
+from .streaming import Planned, planned, tensor_bytes, write_stream
+from .weights import Entry, parse_object, read_header, read_metadata, read_tensors
 
 CPU = torch.device("cpu")
 
@@ -56,9 +58,19 @@ class MergedPart:
         """The network's ``config.json``."""
         return self.file.parsed(self.name)
 
+    def entries(self) -> dict[str, Entry]:
+        """The tensors by name without the prefix."""
+        return self._file.entries()
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names, without the prefix, and shapes of the tensors."""
         return self._file.shapes()
+
+    def stream(
+        self, dtype: torch.dtype | None, device: torch.device
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The tensors one by one."""
+        return self._file.stream(dtype, device)
 
     def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
         """The tensors by name without the prefix."""
@@ -156,11 +168,13 @@ def merge_checkpoint(folder: Path, path: Path, dtype: torch.dtype | None = None)
     Args:
         folder: in the layout of ``checkpoint.py`` or ``single_files.py``; what it lacks, the file
             lacks too.
-        path: ends in ``.safetensors``; the file appears whole or not at all.
+        path: ends in ``.safetensors``; the file appears whole or not at all, written tensor by
+            tensor.
         dtype: floating type of the networks' weights; default: as in the folder.
 
     Raises:
-        CheckpointError: something in the folder is missing or damaged.
+        CheckpointError: something in the folder is missing or damaged, or a value does not fit into
+            ``dtype``.
         OutputError: the file cannot be written there.
     """
     if path.suffix.lower() != SUFFIX:
@@ -173,24 +187,34 @@ def merge_checkpoint(folder: Path, path: Path, dtype: torch.dtype | None = None)
     schedule = source.scheduler_config()
     if schedule is not None:
         metadata["scheduler"] = json.dumps(schedule)
-    try:
-        write_tensors(path, _prefixed(source, names, dtype), metadata)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f'"{path}" cannot be written: {error}.') from error
-    return path
-
-
-def _prefixed(
-    source: CheckpointParts, names: list[str], dtype: torch.dtype | None
-) -> dict[str, Tensor]:
-    """All tensors of a folder under their keys in a merged file."""
-    tensors = {}
-    for name in names:
-        part = source.part(name)
-        part.shapes()  # checks the file
-        for key, tensor in part.tensors(dtype, CPU).items():
-            tensors[f"{name}.{key}"] = tensor
+    parts = {name: source.part(name) for name in names}
+    plan = [
+        planned(f"{name}.{key}", entry, dtype)
+        for name, part in parts.items()
+        for key, entry in part.entries().items()
+    ]
     prompt = source.prompt_embeds()
     if prompt is not None:
-        tensors[PROMPT_KEY] = prompt
-    return tensors
+        plan.append(Planned(PROMPT_KEY, "F32", tuple(prompt.shape), 4 * prompt.numel()))
+    return write_stream(path, plan, _contents(parts, prompt, dtype), metadata)
+
+
+def _contents(
+    parts: dict[str, Part], prompt: Tensor | None, dtype: torch.dtype | None
+) -> Iterator[bytes]:
+    """The bytes of all networks, then of the prompt's embedding."""
+    for part in parts.values():
+        for key, tensor in part.stream(dtype, CPU):
+            _check_finite(tensor, f"{part.weights}, {key}", dtype)
+            yield tensor_bytes(tensor)
+    if prompt is not None:
+        yield tensor_bytes(prompt)
+
+
+def _check_finite(tensor: Tensor, where: str, dtype: torch.dtype | None) -> None:
+    """Raise CheckpointError where the conversion to a smaller type went beyond its range."""
+    if dtype is not None and tensor.is_floating_point() and not tensor.isfinite().all():
+        raise CheckpointError(
+            f"{where} has values that {str(dtype).removeprefix('torch.')} cannot hold; keep this "
+            "checkpoint in float32"
+        )

@@ -5,6 +5,7 @@ See ``single_files.py`` for two files in one folder and ``merged.py`` for one fi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,13 +17,15 @@ from ..errors import CheckpointError
 from .configs import LAYOUT, infer_config
 from .info import CheckpointInfo, read_info
 from .weights import (
+    Entry,
     find_weights,
     has_weights,
-    network_shapes,
+    network_entries,
     read_config,
     read_header,
     read_object,
     read_tensors,
+    stream_tensors,
 )
 
 REQUIRED_PARTS = ("denoising_unet", "ID_enc")
@@ -46,11 +49,19 @@ class Part(Protocol):
     def config(self) -> dict[str, Any]:
         """Its ``config.json``."""
 
+    def entries(self) -> dict[str, Entry]:
+        """Its tensors as the file's header describes them."""
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of its tensors, without reading them."""
 
+    def stream(
+        self, dtype: torch.dtype | None, device: torch.device
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Its tensors one by one, floating ones in ``dtype`` (None: as they are)."""
+
     def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
-        """Its tensors, floating ones in ``dtype`` (None: as they are); converted one by one."""
+        """All of them."""
 
 
 class CheckpointParts(Protocol):
@@ -108,16 +119,26 @@ class FilePart:
             )
         return found
 
+    def entries(self) -> dict[str, Entry]:
+        """The network's tensors by name without the prefix; raises CheckpointError."""
+        own = network_entries(self.file, self._is_own)
+        return {key.removeprefix(self.prefix): entry for key, entry in own.items()}
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names, without the prefix, and shapes of the network's tensors."""
-        shapes = network_shapes(self.file, self._is_own)
-        return {key.removeprefix(self.prefix): shape for key, shape in shapes.items()}
+        return {key: entry.shape for key, entry in self.entries().items()}
+
+    def stream(
+        self, dtype: torch.dtype | None, device: torch.device
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The tensors with their names without the prefix, in the order of ``entries``."""
+        own = [key for key in read_header(self.file) if self._is_own(key)]
+        for key, tensor in stream_tensors(self.file, dtype, device, own):
+            yield key.removeprefix(self.prefix), tensor
 
     def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
-        """The tensors by name without the prefix."""
-        own = [key for key in read_header(self.file) if self._is_own(key)]
-        found = read_tensors(self.file, dtype, device, own)
-        return {key.removeprefix(self.prefix): tensor for key, tensor in found.items()}
+        """All of them by name."""
+        return dict(self.stream(dtype, device))
 
     def _is_own(self, key: str) -> bool:
         starts = tuple(self.prefix + group for group in self.groups)
@@ -148,9 +169,19 @@ class FolderPart:
                 return found
         return read_config(self.folder)  # which says what is missing
 
+    def entries(self) -> dict[str, Entry]:
+        """The weights file's tensors."""
+        return self._file.entries()
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the weights file."""
         return self._file.shapes()
+
+    def stream(
+        self, dtype: torch.dtype | None, device: torch.device
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The weights file's tensors one by one."""
+        return self._file.stream(dtype, device)
 
     def tensors(self, dtype: torch.dtype | None, device: torch.device) -> dict[str, Tensor]:
         """The weights file's tensors."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -25,7 +25,7 @@ MAX_TENSORS = 20_000
 MAX_JSON_BYTES = 1_000_000
 METADATA = "__metadata__"
 WEIGHT_KINDS = ("F32", "F16", "BF16", "F64")
-_TYPES = {
+TYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
@@ -123,8 +123,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     return dict(_read_tree(path)[0].get(METADATA) or {})
 
 
-def network_shapes(path: Path, belongs: Callable[[str], bool]) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of those tensors of a file that belong to a network.
+def network_entries(path: Path, belongs: Callable[[str], bool]) -> dict[str, Entry]:
+    """Those tensors of a file that belong to a network.
 
     Raises CheckpointError where one is of a type that weights cannot have.
     """
@@ -135,7 +135,7 @@ def network_shapes(path: Path, belongs: Callable[[str], bool]) -> dict[str, tupl
                 f"{path}: {key} is of type {entry.kind}, weights are {', '.join(WEIGHT_KINDS)}; "
                 "take a file that is not quantised"
             )
-    return {key: entry.shape for key, entry in entries.items()}
+    return entries
 
 
 def _read_tree(path: Path) -> tuple[dict[str, Any], int]:
@@ -179,9 +179,21 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """Tensors of a file (all by default), floating ones in ``dtype`` (None: as they are).
 
-    Memory is that of the result and of the largest tensor in the file: each is read by itself,
-    and what must be converted or moved goes through one buffer. Mapping the file instead would
-    keep all of it resident beside what it is converted to.
+    Memory is that of the result and of the largest tensor in the file.
+    """
+    return dict(stream_tensors(path, dtype, device, keys))
+
+
+def stream_tensors(
+    path: Path,
+    dtype: torch.dtype | None,
+    device: torch.device,
+    keys: Iterable[str] | None = None,
+) -> Iterator[tuple[str, Tensor]]:
+    """The same, one after the other in the order of the file.
+
+    Each is read by itself, and what must be converted or moved goes through one buffer. Mapping
+    the file instead would keep all of it resident beside what it is converted to.
     """
     entries = read_entries(path)
     wanted = entries if keys is None else {key: entries[key] for key in keys}
@@ -190,7 +202,8 @@ def read_tensors(
     buffer = torch.empty(max(sizes, default=0), dtype=torch.uint8)
     try:
         with path.open("rb", buffering=0) as file:
-            return {k: _read(file, e, kinds[k], buffer, dtype, device) for k, e in wanted.items()}
+            for key, entry in wanted.items():
+                yield key, _read(file, entry, kinds[key], buffer, dtype, device)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error}); copy it again") from error
 
@@ -231,11 +244,11 @@ def _stays(kind: torch.dtype, dtype: torch.dtype | None, device: torch.device) -
 
 
 def _type_of(entry: Entry, path: Path) -> torch.dtype:
-    if entry.kind not in _TYPES:
+    if entry.kind not in TYPES:
         raise CheckpointError(
-            f"{path} holds tensors of type {entry.kind}; known: {', '.join(_TYPES)}"
+            f"{path} holds tensors of type {entry.kind}; known: {', '.join(TYPES)}"
         )
-    return _TYPES[entry.kind]
+    return TYPES[entry.kind]
 
 
 def check_shapes(

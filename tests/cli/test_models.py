@@ -306,3 +306,28 @@ def test_edit_uses_the_official_checkpoint_of_the_model_folder(
     assert magicface("models", "convert", "official").code == 0
     assert magicface(*words).code == 0
     assert output.is_file()
+
+
+def test_the_official_checkpoint_as_one_file(
+    magicface: Callable, folder: Path, tiny_checkpoint: Path, astronaut: Path, tmp_path: Path
+) -> None:
+    """Converted first, if it is not; edits with the file are those with the folder."""
+    merge = ("models", "convert", "official", "--merge", tmp_path / "one.safetensors")
+    assert "magicface models download official" in magicface(*merge).error_line
+    shutil.copytree(tiny_checkpoint, folder / "official")
+    assert magicface(*merge).code == 0
+    assert magicface(*merge).code == 0  # the second time there is nothing left to convert
+    edit = ("edit", astronaut, "--au", "AU12=4", "-o")
+    assert magicface(*edit, tmp_path / "a.png", "--model", "official").code == 0
+    assert magicface(*edit, tmp_path / "b.png", "--model", merge[-1]).code == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("names", [["plain"], ["all"]])
+def test_only_a_checkpoint_can_be_merged(
+    magicface: Callable, hub: Hub, folder: Path, tmp_path: Path, names: list[str]
+) -> None:
+    outcome = magicface("models", "convert", *names, "--merge", tmp_path / "one.safetensors")
+    assert outcome.code == 2
+    assert "convert official --merge" in outcome.error_line
+    assert not any(tmp_path.glob("*.safetensors"))

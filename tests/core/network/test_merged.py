@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from magicface_core import MagicFace
 from magicface_core.errors import CheckpointError, OutputError
-from magicface_core.network import load_checkpoint, merge_checkpoint, weights
+from magicface_core.network import load_checkpoint, merge_checkpoint, streaming, weights
 from magicface_core.network.merged import MergedFile
 from magicface_core.network.tiny import write_tiny_checkpoint
 
@@ -234,11 +235,39 @@ def test_an_incomplete_folder_writes_nothing(
 def test_a_failed_write_leaves_nothing(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_tensors: object, path: Path, _metadata: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(weights, "save_file", full)
+    monkeypatch.setattr(streaming.os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
         merge_checkpoint(tiny_checkpoint, tmp_path / "a.safetensors")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_value_beyond_float16_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "copy"))
+    path = weights.find_weights(folder / "ID_enc")
+    tensors = load_file(path)
+    tensors["conv_in.bias"][0] = 1e6
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"conv_in\.bias has values that float16"):
+        merge_checkpoint(folder, tmp_path / "a.safetensors", torch.float16)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_one_tensor_at_a_time(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tensor is gone when the next but one is read: memory is not that of the checkpoint."""
+    alive: list[weakref.ref[Tensor]] = []
+    original = weights._read
+
+    def watched(*arguments: Any) -> Tensor:
+        assert sum(ref() is not None for ref in alive) <= 2
+        tensor = original(*arguments)
+        alive.append(weakref.ref(tensor))
+        return tensor
+
+    monkeypatch.setattr(weights, "_read", watched)
+    merge_checkpoint(tiny_checkpoint, tmp_path / "a.safetensors")
+    assert len(alive) > 100
