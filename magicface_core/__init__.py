@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .results import EditResult
     from .settings import Settings
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "AUDelta": ".aus",

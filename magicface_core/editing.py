@@ -98,7 +98,7 @@ def render(
     options = options or RenderOptions()
     if options.batch_size < 1:
         raise MagicFaceError(f"batch_size is {options.batch_size}; it must be 1 or more")
-    count = _common_count(len(identity), len(backgrounds), len(deltas))
+    count = common_count(len(identity), len(backgrounds), len(deltas))
     require_square("background", backgrounds, "Background+Pose Parse")
     require_own(checkpoint, identity)
     wanted = list(deltas) * (count // len(deltas))
@@ -254,7 +254,8 @@ def _batches(count: int, size: int) -> list[slice]:
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 
-def _common_count(identities: int, backgrounds: int, deltas: int) -> int:
+def common_count(identities: int, backgrounds: int, deltas: int) -> int:
+    """How many edits these make together. Raises ImageError for numbers that do not fit."""
     count = max(identities, backgrounds, deltas)
     if {identities, backgrounds, deltas} - {1, count}:
         raise ImageError(

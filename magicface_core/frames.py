@@ -24,6 +24,7 @@ from .preparation import (
     framed_background,
     reduce_to,
 )
+from .rescaling import scaled_alike
 
 if TYPE_CHECKING:
     from .cropping import FaceCrops
@@ -122,10 +123,11 @@ def paste_frames(
         crops: where they were cut out. Frames without a face stay as they are.
         mask: [B or 1,1,h,w], what to replace: in the crop at any resolution, or of the pictures'
             size (512 x 512 is taken for the crop). Without it, the whole square.
-        feather: width of the soft edge as a share of the crop's side, 0 to 0.5.
+        feather: width of the soft edge as a share of the crop's side, 0 (a hard edge) to 0.5.
         colour_match: how far a shift of tone is taken back, 0 to 1; see `colour.match_colours`.
         keep_detail: where the edit equals the picture, keep the picture's own pixels. An unedited
-            crop then returns the picture bit for bit.
+            crop then returns the picture bit for bit, or within a grey level if it was scaled by
+            one of the usual filters.
 
     Returns:
         The pictures [M,3,H,W] and the weights of the edits in them [M,1,H,W], M the largest of the
@@ -170,9 +172,8 @@ class _Paste:
         self, picture: Tensor, edit: Tensor, crop: Crop, number: int
     ) -> tuple[Tensor, Tensor]:
         """Picture [1,3,H,W] with the edit [1,3,s,s] in it, and the edit's weight [1,1,H,W]."""
-        size = edit.shape[-1]
         # Whatever its size, an edit knows no more of the picture than the crop's 512 pixels.
-        reference = _resized(crop.extract(picture, WORKING_SIZE), size)
+        reference = scaled_alike(crop.extract(picture, WORKING_SIZE), edit)
         inside = torch.ones_like(edit[:, :1])
         if self.mask is not None:
             inside = self.mask.in_crop(number, crop)

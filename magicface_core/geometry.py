@@ -14,7 +14,7 @@ Deviations from the published script:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +52,12 @@ OFFICIAL_FACE_FRACTION = OFFICIAL_BOX / 1.5 / OFFICIAL_SIZE
 BOX_WIDTH_PER_MESH_WIDTH = 1.025
 BOX_RISE_PER_MESH_HEIGHT = 0.073
 LARGEST_TILT = math.radians(25)
+
+FACE_MARGIN = 0.1
+"""Sides of the crop around the mesh that a turned square keeps: a raised brow, a dropped jaw."""
+
+PLACES = 33
+"""Places that are tried between a turned square's own and the one inside the picture."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,8 @@ def crop_for_face(
             checkpoints whose training frames do not centre the box.
 
     Returns:
-        The square, moved so that as little of it as possible lies outside the picture.
+        The square, moved so that as little of it as possible lies outside the picture. A turned
+        square moves no further than it still holds all that the picture shows of the face.
     """
     angle = face.roll if abs(face.roll) > LARGEST_TILT else 0.0
     rotation = Crop((0.0, 0.0), 1.0, image_size, angle).rotation
@@ -137,10 +144,33 @@ def crop_for_face(
     width, height = high - low
     side = float(BOX_WIDTH_PER_MESH_WIDTH * width / face_fraction)
     center = (low + high) / 2 - np.array([0.0, BOX_RISE_PER_MESH_HEIGHT * height])
-    x, y = rotation @ (center + np.asarray(offset) * side)
+    own = rotation @ (center + np.asarray(offset) * side)
     reach = side / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))
-    place = (_moved_inside(x, reach, image_size[0]), _moved_inside(y, reach, image_size[1]))
-    return Crop(place, side, image_size, angle)
+    ends = zip(own, image_size, strict=True)
+    inside = np.array([_moved_inside(place, reach, length) for place, length in ends])
+    crop = Crop((float(inside[0]), float(inside[1])), side, image_size, angle)
+    return _holding(crop, own, low, high) if angle else crop
+
+
+def _holding(crop: Crop, own: np.ndarray, low: np.ndarray, high: np.ndarray) -> Crop:
+    """The crop, moved back towards `own` [2] until it holds the visible face.
+
+    low, high [2] are the corners of the mesh along the crop's axes. A crop that cut the face would
+    leave an edge across it.
+    """
+    margin = FACE_MARGIN * crop.side
+    axes = np.linspace(low - margin, high + margin, PLACES)
+    columns, rows = np.meshgrid(*axes.T)
+    face = np.stack([columns.ravel(), rows.ravel()], 1) @ crop.rotation.T
+    visible = face[((face >= 0) & (face <= crop.source_size)).all(1)]
+    inside = np.asarray(crop.center)
+    for share in np.linspace(0, 1, PLACES):
+        x, y = inside + share * (own - inside)
+        moved = replace(crop, center=(float(x), float(y)))
+        places = moved.to_crop(visible, 1)
+        if ((places >= 0) & (places <= 1)).all():
+            break
+    return moved
 
 
 def _moved_inside(position: float, reach: float, length: int) -> float:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from .errors import ImageError, MagicFaceError
-from .network.reference_attention import identity_features, project_reference, transformer_blocks
 from .preparation import enlarge_to, reduce_to
-from .sampling import Identity, encode_picture
+from .sampling import Identity, encode_picture, seen
 
 if TYPE_CHECKING:
     from .network import Checkpoint
@@ -22,14 +21,17 @@ if TYPE_CHECKING:
 class EncodedIdentity:
     """Who R pictures show, as one checkpoint's ID encoder sees them; no action unit enters.
 
-    picture   [R,3,S,S] float32 0..1, the faces as given
-    features  for each transformer block [R,N_i,C_i]: the ID encoder's tokens before ``norm1``
-    latents   [R,C,h,w], posterior mode without the scaling factor
+    picture      [R,3,S,S] float32 0..1, the faces as given
+    features     for each transformer block [R,N_i,C_i]: the ID encoder's tokens before ``norm1``;
+                 for other kinds of checkpoints see ``network/identity_paths.py``
+    latents      [R,C,h,w], posterior mode without the scaling factor
+    fingerprint  the checkpoint's
     """
 
     picture: Tensor
     features: tuple[Tensor, ...]
     latents: Tensor
+    fingerprint: str = ""
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -45,7 +47,8 @@ class EncodedIdentity:
 
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> EncodedIdentity:
         features = tuple(change(feature) for feature in self.features)
-        return EncodedIdentity(change(self.picture), features, change(self.latents))
+        picture, latents = change(self.picture), change(self.latents)
+        return EncodedIdentity(picture, features, latents, self.fingerprint)
 
 
 @torch.no_grad()
@@ -59,18 +62,21 @@ def encode_identities(
     require_square("face", pictures, "Face Crop")
     parts = []
     for picture in pictures.split(batch_size):
-        latents = encode_picture(checkpoint, sized(picture, checkpoint.info.resolution))
-        features = identity_features(checkpoint.id_encoder, latents, checkpoint.prompt())
+        face = sized(picture, checkpoint.info.resolution)
+        latents = encode_picture(checkpoint, face)
+        features = checkpoint.identity_path.features(
+            checkpoint.id_encoder, seen(checkpoint, face, latents), checkpoint.prompt()
+        )
         parts.append([part.cpu() for part in (latents, *features)])
     latents, *features = (torch.cat(part) for part in zip(*parts, strict=True))
-    return EncodedIdentity(pictures.float().cpu(), tuple(features), latents)
+    return EncodedIdentity(pictures.float().cpu(), tuple(features), latents, checkpoint.fingerprint)
 
 
 def as_seen(checkpoint: Checkpoint, identity: EncodedIdentity) -> Identity:
-    """Keys and values of the denoiser's own layers for the identity's features."""
+    """What the denoiser takes of the identity: keys and values of its own layers."""
     device, dtype = checkpoint.device, checkpoint.dtype
     features = [feature.to(device, dtype) for feature in identity.features]
-    reference = project_reference(checkpoint.denoiser, features)
+    reference = checkpoint.identity_path.project(checkpoint.denoiser, features)
     return Identity(reference, identity.latents.to(device, dtype))
 
 
@@ -87,12 +93,11 @@ def require_square(name: str, pictures: Tensor, source: str) -> None:
 
 def require_own(checkpoint: Checkpoint, identity: EncodedIdentity) -> None:
     """Raise for an identity that another checkpoint encoded."""
-    blocks = transformer_blocks(checkpoint.denoiser)
-    widths = [int(block.norm1.normalized_shape[-1]) for block in blocks]
     size = checkpoint.latent_size
     shape = (checkpoint.latent_channels, size, size)
-    found = [feature.shape[-1] for feature in identity.features]
-    if found != widths or tuple(identity.latents.shape[1:]) != shape:
+    known = {checkpoint.fingerprint, identity.fingerprint} - {""}
+    fits = checkpoint.identity_path.fits(checkpoint.denoiser, identity.features)
+    if len(known) > 1 or not fits or tuple(identity.latents.shape[1:]) != shape:
         raise MagicFaceError(
             "The identity was encoded by another checkpoint than the one that samples: "
             "connect the same model to ID Encoder and MagicFace Sampler."

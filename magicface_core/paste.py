@@ -43,8 +43,8 @@ def paste_back(
             rendering lacks is then kept, and fades where the edit changed the rendering:
             out = edited + w (source - reference), w = exp(-(smoothed |edited - reference| /
             0.03)^2). An edit equal to its reference returns the source, bit for bit.
-        feather: width of the soft edge as a share of the crop's side; it lies inside the mask.
-            Sides of the crop that leave the picture need no edge and get none.
+        feather: width of the soft edge as a share of the crop's side; it lies inside the mask. 0
+            for a hard edge. Where the picture ends there is no edge to hide, and none is made.
 
     Returns:
         The picture [1,3,H,W] and the weight of the edit in it [1,1,H,W], 0..1.
@@ -60,7 +60,7 @@ def paste_back(
         matrix = crop.matrix_to_crop(size)
         matrix[:, 2] += matrix[:, :2] @ shift[:, 2]
         extent = (bottom - top, right - left)
-        local = resample(soft, matrix, extent, padding="zeros").clamp(0, 1)
+        local = resample(soft, matrix, extent).clamp(0, 1)
         local = local * _nearest(inside, matrix, extent)
         if not local.any():
             continue
@@ -118,24 +118,40 @@ def _feathered(mask: torch.Tensor, crop: Crop, feather: float) -> torch.Tensor:
 
     The mask shrinks by the reach of the smoothing that follows, so the soft edge stays inside.
     """
-    size = mask.shape[-1]
-    radius = max(1, round(feather * size / 4))
+    if feather == 0:
+        return mask.clamp(0, 1)
+    radius = max(1, round(feather * mask.shape[-1] / 4))
     margin = 2 * radius + 1
-    padded = F.pad(mask.clamp(0, 1), (margin,) * 4, mode="replicate")
-    # Beside the crop the picture continues unchanged: weight 0 there. Outside the picture there is
-    # no edge to hide, so the mask goes on.
-    steps = np.arange(-margin, size + margin) + 0.5
-    columns, rows = np.meshgrid(steps, steps)
-    places = crop.to_source(np.stack([columns.ravel(), rows.ravel()], 1), size)
-    beyond = ((places < 0) | (places > np.asarray(crop.source_size))).any(1)
-    beside = torch.from_numpy(~beyond.reshape(padded.shape[-2:])).to(mask.device)
-    beside[margin:-margin, margin:-margin] = False
-    padded = torch.where(beside, torch.zeros_like(padded), padded)
+    padded = _surrounded(mask.clamp(0, 1), crop, margin)
     reach = 2 * margin - 1
     rows = F.max_pool2d(-padded, (reach, 1), stride=1, padding=(margin - 1, 0))
     eroded = -F.max_pool2d(rows, (1, reach), stride=1, padding=(0, margin - 1))
     smooth = box_blur(box_blur(eroded, radius), radius)
     return smooth[..., margin:-margin, margin:-margin]
+
+
+def _surrounded(mask: torch.Tensor, crop: Crop, margin: int) -> torch.Tensor:
+    """The mask [1,1,S,S] with what lies around it, [1,1,S+2m,S+2m].
+
+    Beside the crop the picture continues unchanged: 0. Beyond the picture there is nothing to blend
+    with, so that the mask goes on as its mirror image, whatever was drawn there; and so do the
+    pixels on the picture's border, half of which was.
+    """
+    size = mask.shape[-1]
+    steps = np.arange(-margin, size + margin) + 0.5
+    columns, rows = np.meshgrid(steps, steps)
+    border = 0.5 + crop.side / size
+    places = crop.to_source(np.stack([columns.ravel(), rows.ravel()], 1), size) - border
+    extent = np.maximum(np.asarray(crop.source_size) - 2 * border, 1)
+    beyond = ((places < 0) | (places > extent)).any(1)
+    padded = F.pad(mask, (margin,) * 4)
+    if beyond.any():
+        folded = extent - np.abs(places[beyond] % (2 * extent) - extent) + border
+        back = np.floor(crop.to_crop(folded, size)).astype(int).clip(0, size - 1)
+        column, row = torch.from_numpy(back).to(mask.device).T
+        there = torch.from_numpy(beyond.reshape(columns.shape)).to(mask.device)
+        padded[..., there] = mask[..., row, column]
+    return padded
 
 
 def _nearest(inside: torch.Tensor, matrix: np.ndarray, extent: tuple[int, int]) -> torch.Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from .aus import AUDelta
 from .background import Region
 from .errors import CheckpointError
+from .face_only import face_only_mask
 from .images import ImageInput
 from .preparation import Framing, Prepared, prepare, reduce_to, single_picture
 from .results import EditResult, pasted, unchanged
@@ -156,15 +157,17 @@ class MagicFace:
         face: int = 0,
         region: Region | None = None,
         callback: Callback | None = None,
+        face_only: bool = False,
     ) -> EditResult:
         """Change the expression of one face and paste it back into the picture.
 
         delta in AU intensities (target - source); an all-zero delta returns the picture
         unchanged without sampling. face counts from the largest. steps, guidance, scheduler and
-        region default to the checkpoint's. Raises ImageError, NoFaceError, FaceTooSmallError.
+        region default to the checkpoint's. face_only pastes the face alone, where a checkpoint
+        repaints more than that. Raises ImageError, NoFaceError, FaceTooSmallError.
         """
         settings = Settings(seed, steps, guidance, scheduler)
-        return self.edit_many(image, [delta], settings, face, region, callback)[0]
+        return self.edit_many(image, [delta], settings, face, region, callback, face_only)[0]
 
     def edit_many(
         self,
@@ -174,12 +177,15 @@ class MagicFace:
         face: int = 0,
         region: Region | None = None,
         callback: Callback | None = None,
+        face_only: bool = False,
     ) -> list[EditResult]:
         """Several edits of one face, prepared and encoded once; in the order of `deltas`."""
         start = perf_counter()
         prepared = self.prepare(image, face, region)
         waited = perf_counter() - start
-        results = self.edit_prepared(prepared, deltas, settings, callback=callback)
+        results = self.edit_prepared(
+            prepared, deltas, settings, callback=callback, face_only=face_only
+        )
         share = waited / max(len(results), 1)
         return [replace(result, seconds=result.seconds + share) for result in results]
 
@@ -192,11 +198,12 @@ class MagicFace:
         encoded: Encoded | None = None,
         callback: Callback | None = None,
         batch_size: int = 8,
+        face_only: bool = False,
     ) -> list[EditResult]:
         """Edit a prepared face; pass `encoded` (from `encode`) to reuse it across calls.
 
         All deltas start from the same noise, so results differ by the delta alone; batch_size of
-        them are sampled together.
+        them are sampled together. face_only as in `edit`.
         """
         start = perf_counter()
         wanted = [deltas] if isinstance(deltas, AUDelta) else list(deltas)
@@ -216,9 +223,22 @@ class MagicFace:
         return [
             unchanged(prepared, delta, share)
             if delta.is_zero
-            else pasted(prepared, next(pictures), reference, delta, share)
+            else self._pasted(prepared, next(pictures), reference, delta, share, face_only)
             for delta in wanted
         ]
+
+    def _pasted(
+        self,
+        prepared: Prepared,
+        picture: Tensor,
+        reference: Tensor | None,
+        delta: AUDelta,
+        seconds: float,
+        face_only: bool,
+    ) -> EditResult:
+        """One rendered edit [1,3,R,R] composed with its source."""
+        mask = face_only_mask(prepared, picture, self.perception) if face_only else None
+        return pasted(prepared, picture, reference, delta, seconds, mask=mask)
 
     def _render(
         self,

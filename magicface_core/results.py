@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from .aus import AUDelta
+from .colour import match_colours
 from .geometry import paste_back
 from .images import to_uint8
 from .preparation import WORKING_SIZE, Prepared, enlarge_to
@@ -45,21 +46,33 @@ def pasted(
     reference: Tensor | None,
     delta: AUDelta,
     seconds: float = 0.0,
+    *,
+    mask: Tensor | None = None,
 ) -> EditResult:
     """The model's picture [1,3,R,R] composed with the source.
 
     reference [1,3,R,R] is the model's picture of the unedited crop, to keep the source's detail
-    (see geometry.paste_back), or None.
+    (see geometry.paste_back). Without it the crop itself is compared, after a shift of tone that
+    shows around the repainted region has been taken back (see colour.match_colours); an edit equal
+    to the crop returns the source bit for bit. mask [1,1,512,512] is where to paste, instead of
+    all that was repainted.
     """
-    image, mask = paste_back(
+    repainted = prepared.background.mask
+    picture = enlarge_to(edited, WORKING_SIZE)
+    if reference is None:
+        unedited = enlarge_to(prepared.model_input, WORKING_SIZE)
+        picture = match_colours(picture, unedited, repainted)
+    else:
+        unedited = enlarge_to(reference, WORKING_SIZE)
+    image, weight = paste_back(
         prepared.source,
-        enlarge_to(edited, WORKING_SIZE),
+        picture,
         prepared.crop,
-        prepared.background.mask,
-        reference=None if reference is None else enlarge_to(reference, WORKING_SIZE),
+        repainted if mask is None else mask,
+        reference=unedited,
     )
     crop = prepared.crop.extract(image, WORKING_SIZE)
-    shades = Image.fromarray((mask[0, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+    shades = Image.fromarray((weight[0, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
     return EditResult(_picture(image, prepared), _picture(crop, prepared), shades, delta, seconds)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from .errors import MagicFaceError
 from .network.autoencoder import decode_latents
 from .network.checkpoint import Checkpoint
-from .network.reference_attention import Reference, identity_features, project_reference
+from .network.denoiser_inputs import IdentityInput
 from .network.unet import AU_COUNT
 from .schedulers import Generators, make_scheduler, predicted_clean, step_options
 
@@ -59,7 +59,7 @@ class Identity:
     Computed once, shared by all steps, both guidance halves and every edit.
     """
 
-    reference: Reference
+    reference: IdentityInput  # keys and values; other kinds of ``magicface.json`` have a tensor
     latents: Tensor  # [R,C,h,w], posterior mode without the scaling factor
 
 
@@ -67,7 +67,7 @@ def encode_identity(checkpoint: Checkpoint, image: Tensor) -> Identity:
     """Reference keys and values of identity images [R,3,H,W] in 0..1."""
     with torch.no_grad():
         latents = encode_picture(checkpoint, image)
-        return Identity(reference_of(checkpoint, latents), latents)
+        return Identity(reference_of(checkpoint, seen(checkpoint, image, latents)), latents)
 
 
 def encode_picture(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
@@ -77,11 +77,22 @@ def encode_picture(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
         return latents.to(checkpoint.device, checkpoint.dtype)
 
 
-def reference_of(checkpoint: Checkpoint, latents: Tensor) -> Reference:
-    """Reference keys and values of identity latents [R,C,h,w] (posterior mode, not scaled)."""
+def seen(checkpoint: Checkpoint, image: Tensor, latents: Tensor) -> Tensor:
+    """What the ID encoder reads of identity images [R,3,H,W] in 0..1: their latents, or them."""
+    if checkpoint.identity_path.reads_pictures:
+        return image.to(checkpoint.device, checkpoint.dtype) * 2 - 1
+    return latents
+
+
+def reference_of(checkpoint: Checkpoint, identity: Tensor) -> IdentityInput:
+    """What the denoiser takes of ``seen``: reference keys and values of identity latents [R,C,h,w].
+
+    The latents are the posterior's mode, not scaled.
+    """
+    path = checkpoint.identity_path
     with torch.no_grad():
-        features = identity_features(checkpoint.id_encoder, latents, checkpoint.prompt())
-        return project_reference(checkpoint.denoiser, features)
+        features = path.features(checkpoint.id_encoder, identity, checkpoint.prompt())
+        return path.project(checkpoint.denoiser, features)
 
 
 def encode_background(checkpoint: Checkpoint, picture: Tensor) -> Tensor:

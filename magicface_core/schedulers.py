@@ -98,6 +98,18 @@ def noise_ratio(solver: SchedulerMixin, timestep: float) -> float:
     return float(lower + (timestep - below) * (upper - lower))
 
 
+def noise_levels(solver: SchedulerMixin) -> Tensor:
+    """Noise over signal before each step and after the last, [steps + 1] float32, falling.
+
+    What samplers elsewhere call sigmas. Solvers that visit a level twice have it once here.
+    """
+    if hasattr(solver, "sigmas"):
+        return torch.unique_consecutive(solver.sigmas.float().cpu())
+    visited = [noise_ratio(solver, float(timestep)) for timestep in solver.timesteps]
+    final = float(solver.final_alpha_cumprod)
+    return torch.tensor([*visited, ((1 - final) / final) ** 0.5])
+
+
 def step_options(solver: SchedulerMixin, generator: Generators | None) -> dict[str, Any]:
     """Stochastic solvers must draw from the caller's generator, never from the global one.
 

@@ -10,6 +10,8 @@ from .expression import LoadExpression, SaveExpression
 from .face import BackgroundPose, FaceCrop, PasteBack
 from .files import register_model_folder
 from .model import LoadModel
+from .native import LoadNative, MagicFaceConditioning, Sigmas
+from .preflight import PortraitCheck
 from .report import ExpressionReport, ExpressionSheet
 from .sampling import IDEncoder, Sampler
 
@@ -28,6 +30,10 @@ NODES: list[type[io.ComfyNode]] = [
     ExpressionReport,
     SaveExpression,
     LoadExpression,
+    PortraitCheck,
+    LoadNative,
+    MagicFaceConditioning,
+    Sigmas,
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from comfy_api.latest import io
 
@@ -11,7 +13,9 @@ from ..magicface_core.cropping import FACE_ORDERS, ON_NO_FACE, estimate_frames
 from ..magicface_core.expressions import PRESET_NAMES, Gains, build_deltas, describe, label_frames
 from ..magicface_core.images import channels_last, to_tensor
 from ..magicface_core.perception import AUEstimate
+from ..magicface_core.perception.backends import AUTO
 from . import types
+from .backends import backend_choices, backend_fingerprint, validate_backend
 from .memory import intermediate, perception
 from .previews import preview
 
@@ -50,6 +54,14 @@ class AUEstimateNode(io.ComfyNode):
                     tooltip="A frame without a face: stop with an error, or give zeros with no "
                     "confidence.",
                 ),
+                io.Combo.Input(
+                    "backend",
+                    options=backend_choices("au_estimator"),
+                    optional=True,
+                    tooltip="What reads the action units. Listed is what is present; auto takes "
+                    "the best. For the paper's: magicface models download libreface, then reload.",
+                    advanced=True,
+                ),
             ],
             outputs=[
                 types.ActionUnits.Output(
@@ -61,9 +73,23 @@ class AUEstimateNode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: torch.Tensor, face: int, order: str, on_no_face: str) -> io.NodeOutput:
+    def validate_inputs(cls, backend: str | None = None) -> bool | str:
+        return validate_backend("au_estimator", backend)
+
+    @classmethod
+    def fingerprint_inputs(cls, backend: str | None = AUTO, **_: Any) -> str:
+        return backend_fingerprint("au_estimator", backend) if backend else ""
+
+    @classmethod
+    def execute(
+        cls, image: torch.Tensor, face: int, order: str, on_no_face: str, backend: str = AUTO
+    ) -> io.NodeOutput:
         estimates = estimate_frames(
-            to_tensor(image), perception(), face=face, order=order, on_no_face=on_no_face
+            to_tensor(image),
+            perception(au_estimator=backend),
+            face=face,
+            order=order,
+            on_no_face=on_no_face,
         )
         charts = channels_last(intensity_charts(estimates))
         return io.NodeOutput(

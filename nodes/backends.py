@@ -32,6 +32,15 @@ def missing_backend(part: backends.Part, name: str) -> str | None:
     return backends.obstacle(part, str(name), model_stores())
 
 
+def validate_backend(part: backends.Part, name: str | None) -> bool | str:
+    """What a node's validation says of its combo: True, or what is wrong and what there is.
+
+    None stands for a linked value, which is not known yet.
+    """
+    missing = None if name is None else missing_backend(part, name)
+    return True if missing is None else f"{missing}\n{backend_advice(part)}"
+
+
 def backend_fingerprint(part: backends.Part, name: str) -> str:
     """Changes when auto takes another backend; the name itself for one that cannot be used."""
     if missing_backend(part, name) is not None:

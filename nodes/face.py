@@ -13,7 +13,7 @@ from ..magicface_core.frames import background_frames, paste_frames
 from ..magicface_core.images import channels_last, to_tensor
 from ..magicface_core.masks import to_masks
 from . import types
-from .backends import backend_choices, backend_fingerprint, missing_backend
+from .backends import backend_choices, backend_fingerprint, validate_backend
 from .memory import LoadedModel, intermediate, perception
 from .previews import preview
 
@@ -139,7 +139,8 @@ class BackgroundPose(io.ComfyNode):
                 io.Combo.Input(
                     "backend",
                     options=backend_choices("parser"),
-                    tooltip="What finds the region. auto takes the best one present.",
+                    tooltip="What finds the region. Listed is what is present; auto takes the "
+                    "best. For the paper's: magicface models download bisenet, then reload.",
                     advanced=True,
                 ),
                 types.Crop.Input(
@@ -170,7 +171,7 @@ class BackgroundPose(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, backend: str | None = None) -> bool | str:
-        return (missing_backend("parser", backend) if backend else None) or True
+        return validate_backend("parser", backend)
 
     @classmethod
     def fingerprint_inputs(cls, backend: str | None = None, **_: Any) -> str:

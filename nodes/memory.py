@@ -18,6 +18,7 @@ import comfy.ops
 import torch
 from torch import nn
 
+from ..magicface_core.errors import MagicFaceError
 from ..magicface_core.images import channels_last, to_tensor
 from ..magicface_core.perception import Perception
 from ..magicface_core.perception.backends import AUTO
@@ -43,6 +44,11 @@ STABLE_DIFFUSION_SCALE = 0.18215
 DENOISER_BYTES = 2 * 10_486
 DECODER_BYTES = 64 * 2_178
 
+NO_DENOISER = (
+    "This comes from Load MagicFace (native), whose denoiser is the MODEL output: sample with "
+    "MagicFace Conditioning and KSampler, or load with Load MagicFace Model for MagicFace Sampler."
+)
+
 CASTING_LAYERS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: comfy.ops.manual_cast.Linear,
     nn.Conv2d: comfy.ops.manual_cast.Conv2d,
@@ -63,11 +69,12 @@ class ManagedNetwork(nn.Module):
 class LoadedModel:
     """A checkpoint whose networks come and go as memory allows; the output of Load MagicFace Model.
 
-    vae is ComfyUI's, in place of the checkpoint's own; it manages its own memory.
+    vae is ComfyUI's, in place of the checkpoint's own; it manages its own memory. Without a
+    denoiser, which then is a MODEL of its own, only identities can be encoded.
     """
 
     checkpoint: Checkpoint
-    denoiser: ModelPatcher
+    denoiser: ModelPatcher | None
     id_encoder: ModelPatcher
     picture_networks: tuple[ModelPatcher, ...]
     vae: Any = None
@@ -82,7 +89,12 @@ class LoadedModel:
         return self._load(self.id_encoder, batch_size)
 
     def load_sampling_networks(self, batch_size: int) -> Checkpoint:
-        """The checkpoint, ready to sample and decode `batch_size` pictures at a time."""
+        """The checkpoint, ready to sample and decode `batch_size` pictures at a time.
+
+        Raises MagicFaceError where the denoiser is a MODEL.
+        """
+        if self.denoiser is None:
+            raise MagicFaceError(NO_DENOISER)
         return self._load(self.denoiser, 2 * batch_size)  # two halves of guidance
 
     def _load(self, network: ModelPatcher, rows: int) -> Checkpoint:
@@ -152,31 +164,50 @@ def load_model(name: str, dtype: str, vae: Any = None, clip: Any = None) -> Load
 
     dtype is "auto" or a key of DTYPES; vae and clip are ComfyUI's. Raises CheckpointError.
     """
-    from ..magicface_core.network.checkpoint import load_checkpoint, resolve_checkpoint
+    return managed(read_checkpoint(open_checkpoint(name), dtype, vae, clip), vae)
+
+
+def open_checkpoint(name: str) -> CheckpointParts:
+    """The parts of a listed checkpoint. Raises CheckpointError for any other name."""
+    from ..magicface_core.network.checkpoint import resolve_checkpoint
     from ..magicface_core.network.merged import open_parts
 
-    place = resolve_checkpoint(checkpoint_path(name))
-    parts = open_parts(place)
+    return open_parts(resolve_checkpoint(checkpoint_path(name)))
+
+
+def read_checkpoint(
+    parts: CheckpointParts,
+    dtype: str,
+    vae: Any = None,
+    clip: Any = None,
+    denoiser_elsewhere: bool = False,
+) -> Checkpoint:
+    """Read a checkpoint's networks, in ComfyUI's precision unless dtype is a key of DTYPES."""
+    from ..magicface_core.network.checkpoint import load_checkpoint
+
     device = mm.get_torch_device()
-    weight_dtype = DTYPES.get(dtype) or _own_dtype(parts, device)
+    weight_dtype = DTYPES.get(dtype) or own_dtype(parts, device)
     loaded = load_checkpoint(
-        place,
+        parts.place,
         device=mm.unet_offload_device(),
         dtype=weight_dtype,
         prompt_embeds=_prompt(clip) if clip and parts.prompt_embeds() is None else None,
         codec=None if vae is None else ConnectedVAE(vae),
         vae_dtype=_own_vae_dtype(parts, device),
+        denoiser_elsewhere=denoiser_elsewhere,
     )
     compute_dtype = mm.unet_manual_cast(weight_dtype, device, SUPPORTED) or weight_dtype
-    return managed(replace(loaded, compute_device=device, compute_dtype=compute_dtype), vae)
+    return replace(loaded, compute_device=device, compute_dtype=compute_dtype)
 
 
-def managed(checkpoint: Checkpoint, vae: Any = None) -> LoadedModel:
+def managed(
+    checkpoint: Checkpoint, vae: Any = None, denoiser_elsewhere: bool = False
+) -> LoadedModel:
     """A checkpoint under ComfyUI's memory manager; vae is ComfyUI's, if it has one of those."""
     own = {"AttributeController": checkpoint.controller, "Autoencoder": checkpoint.vae}
     return LoadedModel(
         checkpoint,
-        denoiser=manage(checkpoint.denoiser, "Denoiser"),
+        denoiser=None if denoiser_elsewhere else manage(checkpoint.denoiser, "Denoiser"),
         id_encoder=manage(checkpoint.id_encoder, "IDEncoder"),
         picture_networks=tuple(
             manage(part, name) for name, part in own.items() if isinstance(part, nn.Module)
@@ -227,7 +258,7 @@ def intermediate_identity(identity: EncodedIdentity) -> EncodedIdentity:
     return identity.to(mm.intermediate_device())
 
 
-def _own_dtype(parts: CheckpointParts, device: torch.device) -> torch.dtype:
+def own_dtype(parts: CheckpointParts, device: torch.device) -> torch.dtype:
     """ComfyUI's choice of precision for networks of this size."""
     shapes = parts.part("denoising_unet").shapes().values()
     size = sum(math.prod(shape) for shape in shapes)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 from torch import Tensor
 
 from magicface_core import AUDelta, MagicFace
@@ -21,6 +21,8 @@ from magicface_core.drawing import as_picture
 from magicface_core.editing import RenderOptions, encode_identities, render
 from magicface_core.frames import background_frames, paste_frames
 from magicface_core.images import load_image, to_tensor
+from magicface_core.preflight import preflight_frames
+from magicface_core.preflight_overlay import preflight_pictures
 from magicface_core.preparation import Framing
 from magicface_core.presets import load_presets
 from magicface_core.report import report_frames
@@ -90,6 +92,7 @@ def draw_all(studio: Studio) -> dict[str, Image.Image]:
         "sheet.jpg": _sheet(studio.faces(steps, render_zero=True), steps),
         "keyframes.jpg": _sheet(studio.faces(frames, render_zero=True), frames),
         "report.png": as_picture(report.charts),
+        "portrait_check.jpg": _checked(studio),
     }
 
 
@@ -113,6 +116,18 @@ def _two_people(portrait: Tensor) -> Tensor:
     height, width = portrait.shape[-2:]
     other = to_tensor(load_image(SECOND).resize((width, height), Image.Resampling.LANCZOS))
     return torch.cat([portrait, other], dim=-1)
+
+
+def _checked(studio: Studio) -> Image.Image:
+    """The portrait with black bars, checked."""
+    barred = studio.portrait.clone()
+    bar = barred.shape[-1] // 8
+    barred[..., :bar] = 0
+    barred[..., -bar:] = 0
+    reports = preflight_frames(barred, studio.perception, crops=studio.crop(barred).crops)
+    page = as_picture(preflight_pictures(barred, reports))
+    foot = ImageChops.difference(page, Image.new("RGB", page.size, "white")).getbbox()
+    return page if foot is None else page.crop((0, 0, page.width, foot[3] + 16))
 
 
 def _row(*pictures: Tensor) -> Image.Image:

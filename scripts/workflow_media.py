@@ -30,6 +30,8 @@ SIDE = 480
 MOST_BYTES = 60_000
 QUALITIES = (88, 80, 72, 64)
 GAP = 4
+OWN, NATIVE = "edit_one_portrait", "native_edit"
+COMPARISON = ROOT / "web" / "docs" / "images" / "native.jpg"
 FACE = (0.18, 0.1, 0.86, 0.78)  # of the sample portrait: left, top, right, bottom
 
 Json = dict[str, Any]
@@ -51,8 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             client = Client(server.address)
             for name in names:
                 twin = write_twin(name, client.schemas)
-                if not args.twins_only:
-                    save_thumbnail(THUMBNAILS[name](results(client, twin)), name)
+                if args.twins_only:
+                    continue
+                found = results(client, twin)
+                save_thumbnail(THUMBNAILS[name](found), name)
+                if name == NATIVE:
+                    own = json.loads((WORKFLOWS / "api" / f"{OWN}.json").read_text("utf-8"))
+                    compare(results(client, own), found).save(COMPARISON, quality=QUALITIES[0])
     return 0
 
 
@@ -102,6 +109,16 @@ def before_and_after(found: Results) -> Image.Image:
     return result
 
 
+def compare(own: Results, native: Results) -> Image.Image:
+    """The portrait, MagicFace Sampler's edit and KSampler's, side by side."""
+    side = SIDE // 2
+    faces = [sample("magicface_portrait.jpg"), own["SaveImage"][0], native["SaveImage"][0]]
+    result = Image.new("RGB", (3 * side + 2 * GAP, side), "white")
+    for column, picture in enumerate(faces):
+        result.paste(close_up(picture, side), (column * (side + GAP), 0))
+    return result
+
+
 def copied(found: Results) -> Image.Image:
     """The portrait before and after, with the photo that showed the expression."""
     picture = before_and_after(found)
@@ -140,6 +157,8 @@ THUMBNAILS: Mapping[str, Callable[[Results], Image.Image]] = {
     "au_sweep_grid": grid,
     "smile_animation_keyframes": animation,
     "edit_paste_upscale": before_and_after,
+    "native_edit": before_and_after,
+    "native_lora_upscale": before_and_after,
     "video_frames_and_report": filmstrip,
 }
 

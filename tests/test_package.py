@@ -153,6 +153,8 @@ def test_commands_point_at_functions() -> None:
     scripts = project()["project"]["scripts"]
     assert scripts == {
         "magicface": "magicface_core.cli:main",
+        "magicface-data": "magicface_training.data_cli:main",
+        "magicface-export": "magicface_training.export:main",
         "magicface-train": "magicface_training.train:main",
     }
     assert "def main(" in (ROOT / "training" / "train.py").read_text(encoding="utf-8")
@@ -198,7 +200,7 @@ def test_readme_commands_are_understood() -> None:
     assert {words[0] for words in ours} >= {"demo", "edit", "estimate", "evaluate", "doctor"}
     for words in ours:
         assert build_parser(words).parse_args(words).run
-    known = {"magicface", "magicface-train", "python"}
+    known = {"magicface", "magicface-data", "magicface-export", "magicface-train", "python"}
     assert {words[0] for words in commands} <= known
 
 

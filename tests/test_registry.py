@@ -20,7 +20,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 DEV_FOLDERS = {"tests", "training", "benchmarks", "docs", "scripts", ".ci", ".github"}
-PARTS = {"nodes", "magicface_core", "web", "locales", "workflows"}
+PARTS = {"nodes", "magicface_core", "web", "locales", "workflows", "subgraphs"}
 # The embedded weights, about 30 MB, are part of the product: mini works without any download.
 MOST_BYTES = 50_000_000
 NETWORK = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "aiohttp"}

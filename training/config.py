@@ -7,19 +7,27 @@ each differs.
 from __future__ import annotations
 
 import dataclasses
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from magicface_core.errors import MagicFaceError
+from .inheritance import read_tree
+from .run_settings import ObjectiveConfig, OptimConfig, RunConfig, ValidationConfig
+from .settings import ConfigError, build, check_range
 
-
-class ConfigError(MagicFaceError):
-    """A training configuration with an unknown key or a value of the wrong kind."""
+__all__ = [
+    "ConfigError",
+    "ObjectiveConfig",
+    "OptimConfig",
+    "RunConfig",
+    "TrainConfig",
+    "ValidationConfig",
+    "load_config",
+]
+SHIPPED = Path(__file__).resolve().parent / "configs"
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,10 @@ class ModelConfig:
     unet                  diffusers settings of both UNets; from scratch
     prompt_tokens         length of the constant prompt; from scratch it is all zeros
     locality              slopes of the attention's distance penalty, see reference_attention
+    identity              how the identity image is seen, see network/identity_paths.py
+    image_encoder         transformers folder of CLIP; for the identity by an image encoder
+    freeze_denoiser       train the ControlNet alone; for the identity by a ControlNet
+    action_units          how the AU delta goes in, see network/action_unit_inputs.py
     attribute_controller  see network/attribute_controller.py
     """
 
@@ -40,6 +52,12 @@ class ModelConfig:
     unet: dict[str, Any] = field(default_factory=dict)
     prompt_tokens: int = 77
     locality: tuple[float, ...] = ()
+    identity: Literal["reference-attention", "convolution", "image-encoder", "controlnet"] = (
+        "reference-attention"
+    )
+    image_encoder: str = ""
+    freeze_denoiser: bool = False
+    action_units: Literal["linear", "zero-append", "convolution"] = "linear"
     attribute_controller: Literal["concatenation", "convolution"] = "concatenation"
 
 
@@ -47,79 +65,43 @@ class ModelConfig:
 class DataConfig:
     """Which pictures, and how pairs are drawn from them.
 
-    train, validation     folders of prepared shards
+    train, validation     folders of prepared shards, whose split of that name is read, or of edit
+                          sets; to be streamed also addresses such as s3://bucket/shards
+    reader                of prepared shards: mapped from a local copy, or streamed shard by shard
+    cache                 folder of cached latents, see ``magicface-data cache``; empty encodes the
+                          pictures while training
+    scratch               local folder for what readers derive from prepared shards; empty is
+                          ``reader`` in the shards' folder
+    workers               processes that read ahead; 0 reads in the training process
     identities_per_step   on each process; paper: batch 2 on each of 4 GPUs
-    targets_per_identity  targets that share one run of the ID encoder
+    targets_per_identity  targets that share one run of the ID encoder; of edit sets
     other_scene           share of targets with another pose, light and background than the identity
-                          image
+                          image; of edit sets, prepared pairs are what the preparation chose
     zero_delta            share of targets that equal the identity image (all-zero delta)
     window                train on square windows of this many pixels; 0 takes whole pictures
+    flip                  share of prepared pairs that are mirrored
     """
 
     train: str = ""
     validation: str = ""
+    reader: Literal["memory-mapped", "streaming"] = "memory-mapped"
+    cache: str = ""
+    scratch: str = ""
+    workers: int = 0
     identities_per_step: int = 2
     targets_per_identity: int = 1
     other_scene: float = 0.5
     zero_delta: float = 0.15
     window: int = 0
+    flip: float = 0.0
 
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """The paper's Eq. 3 and its options.
-
-    au_dropout      deltas replaced by the null AU, for classifier-free guidance (section III-D)
-    zero_sigma      noise on all-zero deltas (section III-B)
-    timestep_power  t = T * u^power; below 1 prefers high noise
-    outside_weight  loss weight outside the face mask
-    change_weight   extra weight per unit of difference between target and identity image
-    """
-
-    prediction: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
-    loss: Literal["l2", "huber"] = "l2"
-    huber_width: float = 0.1
-    au_dropout: float = 0.1
-    zero_sigma: float = 0.2
-    timestep_power: float = 1.0
-    outside_weight: float = 1.0
-    change_weight: float = 0.0
-
-
-@dataclass(frozen=True)
-class OptimConfig:
-    """AdamW, schedule and averaging.
-
-    decay_steps  linear decay to a tenth over the last steps; 0 keeps the rate constant
-    ema_decay    of the averaged weights, which validation and export use
-    """
-
-    steps: int = 100_000
-    learning_rate: float = 1e-5
-    warmup_steps: int = 0
-    decay_steps: int = 0
-    weight_decay: float = 1e-2
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip_norm: float = 1.0
-    ema_decay: float = 0.9999
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Where and how often things are written.
-
-    keep     newest states that stay
-    threads  CPU threads of torch; 0 leaves its own choice
-    """
-
-    output: str = "runs/magicface"
-    seed: int = 0
-    save_every: int = 1000
-    keep: int = 3
-    log_every: int = 20
-    validate_every: int = 1000
-    threads: int = 0
+    def __post_init__(self) -> None:
+        for name in ("identities_per_step", "targets_per_identity"):
+            check_range(f"data.{name}", getattr(self, name), 1)
+        for name in ("workers", "window"):
+            check_range(f"data.{name}", getattr(self, name), 0)
+        for name in ("other_scene", "zero_delta", "flip"):
+            check_range(f"data.{name}", getattr(self, name), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -145,6 +127,7 @@ class TrainConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
     stages: tuple[Stage, ...] = ()
     info: dict[str, Any] = field(default_factory=dict)
     scheduler: dict[str, Any] = field(default_factory=dict)
@@ -162,79 +145,48 @@ class TrainConfig:
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file; ``overrides`` are ``section.key=value`` texts with YAML values.
 
-    Raises ConfigError for a file that cannot be read, an unknown key or a wrong value.
+    A path that does not exist may name a configuration of the package, such as "paper.yaml". A file
+    may build on another, see ``inheritance.py``. Raises ConfigError for a file that cannot be read,
+    an unknown key or a wrong value.
     """
-    try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    return parse_config(read_tree(find_config(path)), overrides)
+
+
+def find_config(path: Path | str) -> Path:
+    """The file itself, else the package's configuration of that name."""
+    name = Path(path).with_suffix(".yaml").name
+    shipped = (folder / name for folder in (SHIPPED, SHIPPED / "ablations"))
+    return Path(path) if Path(path).exists() else next(filter(Path.is_file, shipped), Path(path))
+
+
+def parse_config(tree: Any, overrides: Sequence[str] = ()) -> TrainConfig:
+    """A configuration from parsed YAML or JSON; see ``load_config``."""
     for text in overrides:
         dotted, separator, value = text.partition("=")
         section, _, key = dotted.partition(".")
         if not separator or not key or not isinstance(tree, dict):
             raise ConfigError(f"override {text!r} is not of the form section.key=value")
-        tree[section] = {**(tree.get(section) or {}), key: yaml.safe_load(value)}
-    config: TrainConfig = _build(TrainConfig, tree, "")
-    return config
+        try:
+            tree = {**tree, section: {**(tree.get(section) or {}), key: yaml.safe_load(value)}}
+        except yaml.YAMLError as error:
+            raise ConfigError(f"override {text!r} is not a YAML value: {error}") from error
+    config: TrainConfig = build(TrainConfig, tree)
+    return dataclasses.replace(config, stages=_checked_stages(config.stages))
 
 
-def _build(kind: type, tree: Any, where: str) -> Any:
-    place = where.rstrip(".") or "the top"
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{place} is {tree!r}; expected settings, one 'key: value' a line")
-    hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}
-    unknown = sorted(str(key) for key in set(tree) - known)
-    if unknown:
-        raise ConfigError(f"unknown settings {unknown} under {place}; known: {sorted(known)}")
-    return kind(**{k: _convert(hints[k], v, f"{where}{k}") for k, v in tree.items()})
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value or {}, f"{where}.")
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{where} is {value!r}; allowed: {arguments}")
-        return value
-    if origin is tuple and dataclasses.is_dataclass(typing.get_args(hint)[0]):
-        return _build_stages(value, where)
-    if origin is tuple:
-        return _converted(lambda: tuple(float(v) for v in value), where, value, "numbers")
-    if hint is float:
-        return _converted(lambda: float(value), where, value, "a number")
-    expected: type = origin or hint
-    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        raise ConfigError(f"{where} is {value!r}; expected {expected.__name__}")
-    return value
-
-
-def _build_stages(trees: Any, where: str) -> tuple[Stage, ...]:
-    if not isinstance(trees, list):
-        raise ConfigError(f"{where} is {trees!r}; expected a list of stages")
-    stages = tuple(_build_stage(tree, f"{where}[{i}].") for i, tree in enumerate(trees))
+def _checked_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Stages whose settings are known and of the right kind."""
     starts = [stage.start for stage in stages]
     if starts != sorted(starts):
-        raise ConfigError(f"{where} start at {starts}; list them in the order of their starts")
-    return stages
+        raise ConfigError(f"stages start at {starts}; list them in the order of their starts")
+    return tuple(_checked_stage(stage, f"stages[{i}].") for i, stage in enumerate(stages))
 
 
-def _build_stage(tree: Any, where: str) -> Stage:
-    """A stage whose settings are known and of the right kind."""
-    stage: Stage = _build(Stage, tree, where)
-    data = _build(DataConfig, stage.data, f"{where}data.")
-    objective = _build(ObjectiveConfig, stage.objective, f"{where}objective.")
+def _checked_stage(stage: Stage, where: str) -> Stage:
+    data = build(DataConfig, stage.data, f"{where}data.")
+    objective = build(ObjectiveConfig, stage.objective, f"{where}objective.")
     return Stage(
         stage.start,
         {k: getattr(data, k) for k in stage.data},
         {k: getattr(objective, k) for k in stage.objective},
     )
-
-
-def _converted(convert: Callable[[], Any], where: str, value: Any, expected: str) -> Any:
-    """YAML reads 1e-5 as text, so numbers may come as text."""
-    try:
-        return convert()
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where} is {value!r}; expected {expected}") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from magicface_core.network.attribute_controller import ConvolutionController
 from magicface_core.network.autoencoder import Autoencoder, reduction_factor
@@ -20,62 +20,24 @@ from magicface_core.network.checkpoint import (
     load_autoencoder,
     load_checkpoint,
 )
-from magicface_core.network.info import CheckpointInfo
-from magicface_core.network.reference_attention import (
-    identity_features,
-    project_reference,
+from magicface_core.network.denoisers import (
+    ControlledUNet,
+    build_denoiser,
+    input_channels,
+    start_controlnet,
 )
-from magicface_core.network.unet import AU_COUNT, build_unet, share_initial_weights
+from magicface_core.network.identity_paths import IDENTITY_PATHS, IdentityEncoder
+from magicface_core.network.image_encoder import ImageEncoder
+from magicface_core.network.info import CheckpointInfo
+from magicface_core.network.unet import build_unet, share_initial_weights
 from magicface_core.network.weights import check_shapes, find_weights, read_config, read_tensors
 
-from .config import ConfigError, TrainConfig
+from .config import ConfigError, ModelConfig, TrainConfig
+from .networks import Networks, dead_parameters
 
+__all__ = ["Networks", "Start", "dead_parameters", "initialise"]
 CPU = torch.device("cpu")
-
-
-class Networks(nn.Module):
-    """Both UNets and the Attribute Controller as one module: one forward pass trains them all."""
-
-    def __init__(
-        self,
-        denoiser: UNet2DConditionModel,
-        id_encoder: UNet2DConditionModel,
-        controller: ConvolutionController | None,
-    ) -> None:
-        super().__init__()
-        self.denoiser = denoiser
-        self.id_encoder = id_encoder
-        self.controller = controller
-        for parameter in dead_parameters(id_encoder):
-            parameter.requires_grad_(False)
-
-    def forward(
-        self,
-        noisy: Tensor,
-        condition: Tensor,
-        identity: Tensor,
-        delta: Tensor,
-        timestep: Tensor,
-        prompt: Tensor,
-    ) -> Tensor:
-        """Prediction [R*K,C,h,w] for noisy latents of that shape.
-
-        Identity latents are [R,C,h,w], deltas [R*K,12]. ``condition`` is the background picture's
-        latents, or the picture itself (-1..1) with a convolutional Attribute Controller.
-        """
-        reference = project_reference(
-            self.denoiser, identity_features(self.id_encoder, identity, prompt)
-        )
-        if self.controller is not None:
-            condition = self.controller(condition)
-        prediction: Tensor = self.denoiser(
-            torch.cat([noisy, condition], dim=1),
-            timestep,
-            encoder_hidden_states=prompt.expand(len(noisy), -1, -1),
-            class_labels=delta,
-            cross_attention_kwargs={"reference": reference},
-        ).sample
-        return prediction
+KINDS = ("identity", "action_units", "attribute_controller")
 
 
 @dataclass
@@ -89,25 +51,15 @@ class Start:
     info: CheckpointInfo
 
 
-def dead_parameters(id_encoder: UNet2DConditionModel) -> list[nn.Parameter]:
-    """Parameters of the ID encoder that no reference feature depends on: they get no gradient.
-
-    Features are the inputs of the transformer blocks; whatever follows the last of them is never
-    used. In the released shape these are 26 tensors. Left trainable they stall
-    DistributedDataParallel.
-    """
-    blocks = list(id_encoder.up_blocks)
-    last = max(i for i, b in enumerate(blocks) if hasattr(b, "attentions"))
-    transformer = blocks[last].attentions[-1]
-    unused: list[nn.Module] = [transformer.transformer_blocks[-1], transformer.proj_out]
-    unused += list(blocks[last].upsamplers or ())
-    unused += [*blocks[last + 1 :], id_encoder.conv_norm_out, id_encoder.conv_out]
-    return [p for module in unused for p in module.parameters()]
-
-
 def initialise(config: TrainConfig) -> Start:
     """Build or load what ``config.model.start`` names."""
     model = config.model
+    if model.freeze_denoiser and (model.identity != "controlnet" or model.start == "scratch"):
+        raise ConfigError(
+            f"model.freeze_denoiser leaves nothing that can learn with model.identity "
+            f"{model.identity!r} from {model.start!r}: it goes with 'controlnet' from trained "
+            "weights; set it to false"
+        )
     if model.start == "scratch":
         return _from_scratch(config)
     if not model.start_folder:
@@ -123,10 +75,7 @@ def _info(config: TrainConfig, values: dict[str, Any] | None = None) -> Checkpoi
     """``magicface.json`` of the result; ``values`` are the starting checkpoint's, if any."""
     if values is None:
         model = config.model
-        values = {
-            "locality": model.locality,
-            "attribute_controller": model.attribute_controller,
-        }
+        values = {"locality": model.locality, **{name: getattr(model, name) for name in KINDS}}
     return CheckpointInfo.from_json(json.dumps({**values, **config.info}), "info")
 
 
@@ -147,25 +96,58 @@ def _controller(config: TrainConfig, vae: Autoencoder) -> ConvolutionController 
 def _from_scratch(config: TrainConfig) -> Start:
     torch.manual_seed(config.run.seed)
     vae = load_autoencoder(Path(config.model.autoencoder), torch.float32, CPU)
-    controller = _controller(config, vae)
     channels = int(vae.config.latent_channels)
-    condition = channels if controller is None else controller.channels
-    shape = {**config.model.unet, "out_channels": channels}
-    denoiser = build_unet(
-        {**shape, "in_channels": channels + condition}, AU_COUNT, config.model.locality
-    )
-    id_encoder = build_unet({**shape, "in_channels": channels}, None, config.model.locality)
-    share_initial_weights(denoiser, id_encoder)
+    shape = {**config.model.unet, "in_channels": channels, "out_channels": channels}
+    networks = _networks(config, shape, vae)
+    denoiser, id_encoder = networks.denoiser, networks.id_encoder
+    if isinstance(id_encoder, UNet2DConditionModel):
+        share_initial_weights(denoiser, id_encoder)
+    if isinstance(denoiser, ControlledUNet):
+        start_controlnet(denoiser)
     prompt = torch.zeros(1, config.model.prompt_tokens, int(denoiser.config.cross_attention_dim))
-    networks = Networks(denoiser, id_encoder, controller)
     return Start(networks, vae, prompt, _scheduler(config), _info(config))
 
 
+def _networks(config: TrainConfig, shape: dict[str, Any], vae: Autoencoder) -> Networks:
+    """Random networks; ``shape`` is the ``config.json`` of a UNet on the latents alone."""
+    model, controller = config.model, _controller(config, vae)
+    latent = int(vae.config.latent_channels)
+    condition = latent if controller is None else controller.channels
+    channels = input_channels(model.identity, model.action_units, latent, condition)
+    denoiser = build_denoiser(
+        {**shape, **channels}, model.identity, model.action_units, model.locality
+    )
+    id_encoder = _id_encoder(config, shape, int(denoiser.config.cross_attention_dim))
+    return Networks(denoiser, id_encoder, controller, model.identity, model.freeze_denoiser)
+
+
+def _id_encoder(config: TrainConfig, shape: dict[str, Any], width: int) -> IdentityEncoder:
+    model = config.model
+    if model.identity != "image-encoder":
+        return IDENTITY_PATHS[model.identity].build_encoder(shape, model.locality)
+    if not model.image_encoder:
+        raise ConfigError(
+            "model.identity is 'image-encoder': set model.image_encoder to a folder with CLIP's "
+            "config.json and model.safetensors"
+        )
+    return ImageEncoder.from_folder(Path(model.image_encoder), width)
+
+
 def _from_magicface(config: TrainConfig, checkpoint: Checkpoint) -> Start:
-    networks = Networks(checkpoint.denoiser, checkpoint.id_encoder, checkpoint.controller)
-    networks.requires_grad_(True)
-    for parameter in dead_parameters(checkpoint.id_encoder):
-        parameter.requires_grad_(False)
+    for name in KINDS:
+        asked, own = getattr(config.model, name), getattr(checkpoint.info, name)
+        if asked not in (own, getattr(ModelConfig(), name)):
+            raise ConfigError(
+                f"model.{name} is {asked!r}, but the checkpoint in {config.model.start_folder} has "
+                f"{own!r}; set it to that"
+            )
+    networks = Networks(
+        checkpoint.denoiser,
+        checkpoint.id_encoder,
+        checkpoint.controller,
+        checkpoint.info.identity,
+        config.model.freeze_denoiser,
+    )
     scheduler = {**checkpoint.scheduler_config, **config.scheduler}
     known = scheduler.get("prediction_type", "epsilon")
     if known != config.objective.prediction:
@@ -178,30 +160,33 @@ def _from_magicface(config: TrainConfig, checkpoint: Checkpoint) -> Start:
 
 
 def _from_stable_diffusion(config: TrainConfig) -> Start:
-    """Both UNets from Stable Diffusion's; the new input channels and the AU layer start at zero.
+    """Every UNet from Stable Diffusion's; new input channels and the AU layer start at zero.
 
     The folder is a diffusers checkpoint with ``unet/`` and ``vae/``; the prompt's embedding is read
     from ``prompt_embeds.safetensors`` in it, so that no text encoder is needed.
     """
+    torch.manual_seed(config.run.seed)
     folder = Path(config.model.start_folder)
     vae_folder = Path(config.model.autoencoder) if config.model.autoencoder else folder / "vae"
     vae = load_autoencoder(vae_folder, torch.float32, CPU)
-    controller = _controller(config, vae)
-    channels = int(vae.config.latent_channels)
-    condition = channels if controller is None else controller.channels
     shape = read_config(folder / "unet")
     path = find_weights(folder / "unet")
     weights = read_tensors(path, torch.float32, CPU)
-    locality = config.model.locality
-    denoiser = build_unet({**shape, "in_channels": channels + condition}, AU_COUNT, locality)
-    id_encoder = build_unet(shape, None, locality)
-    expected = {k: tuple(v.shape) for k, v in id_encoder.state_dict().items()}
-    check_shapes(expected, {k: tuple(v.shape) for k, v in weights.items()}, path)
-    id_encoder.load_state_dict(weights)
-    _widen(denoiser, weights)
+    with torch.device("meta"):
+        expected = build_unet(shape, None).state_dict()
+    check_shapes(_shapes(expected), _shapes(weights), path)
+    networks = _networks(config, shape, vae)
+    if isinstance(networks.id_encoder, UNet2DConditionModel):
+        networks.id_encoder.load_state_dict(weights)
+    _widen(networks.denoiser, weights)
+    if isinstance(networks.denoiser, ControlledUNet):
+        start_controlnet(networks.denoiser)
     prompt = _prompt(folder / "prompt_embeds.safetensors")
-    networks = Networks(denoiser, id_encoder, controller)
     return Start(networks, vae, prompt, _scheduler(config), _info(config))
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
 
 
 def _prompt(path: Path) -> Tensor:
@@ -222,5 +207,5 @@ def _widen(denoiser: UNet2DConditionModel, weights: dict[str, Tensor]) -> None:
             parameter[:, : weights[name].shape[1]] = weights[name]
         elif name.startswith("class_embedding."):
             parameter.zero_()
-        else:
+        elif name in weights:
             parameter.copy_(weights[name])

@@ -1,22 +1,28 @@
 """The training objective (paper, Eq. 3).
 
-The denoiser predicts the noise of the target given identity, background and AU delta.
+The denoiser predicts the noise of the target given identity, background and AU delta. Everything
+random belongs to a row of the batch and comes from that row's position in the run's order (see
+``data/order.py``), so results do not depend on how rows are spread over processes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from diffusers import DDPMScheduler
+from diffusers.training_utils import compute_snr
 from torch import Tensor
 from torch.nn import functional as F
 
 from magicface_core.network.autoencoder import Autoencoder, encode_mode
+from magicface_core.network.unet import AU_COUNT
 
 from .config import ObjectiveConfig
-from .data.edit_sets import Batch
-from .initialise import Networks
+from .data.errors import DataError
+from .data.order import generator_seed
+from .data.samples import Batch
+from .networks import Networks
 
 
 @dataclass(frozen=True)
@@ -24,73 +30,133 @@ class Draw:
     """The random part of one step, made beforehand so that a step can be repeated."""
 
     noise: Tensor  # [B,C,h,w]
+    posterior: Tensor  # [B,C,h,w], noise of the target's posterior
     timestep: Tensor  # [B]
     delta: Tensor  # [B,12] after dropout and the noise on all-zero deltas
 
     def to(self, device: torch.device) -> Draw:
         """The draw on a device."""
-        return Draw(self.noise.to(device), self.timestep.to(device), self.delta.to(device))
+        return Draw(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def draw(
     batch: Batch,
-    latent_shape: torch.Size,
+    latent_shape: torch.Size | tuple[int, ...],
     config: ObjectiveConfig,
     timesteps: int,
-    generator: torch.Generator,
+    seed: int,
 ) -> Draw:
-    """Noise, timesteps and the deltas as the networks see them.
+    """Noise, timesteps and the deltas as the networks see them; on the CPU.
 
     All-zero deltas get N(0, sigma^2) noise so that "no change" differs from the null AU; then a
     share of all deltas is replaced by the null AU, exact zeros (sections III-B and III-D).
+    ``latent_shape`` is [.,C,h,w]; ``seed`` is the run's.
     """
-    rows = len(batch.delta)
-    noise = torch.randn(rows, *latent_shape[1:], generator=generator)
-    uniform = torch.rand(rows, generator=generator)
+    rows = [_draw_row(s, latent_shape) for s in row_seeds(batch, seed)]
+    uniform, jitter, drop, noise, posterior = (
+        torch.stack(part) for part in zip(*rows, strict=True)
+    )
     timestep = (uniform.pow(config.timestep_power) * timesteps).long().clamp_max(timesteps - 1)
-    jitter = config.zero_sigma * torch.randn(batch.delta.shape, generator=generator)
-    unchanged = (batch.delta == 0).all(dim=1, keepdim=True)
-    delta = torch.where(unchanged, jitter, batch.delta)
-    dropped = torch.rand(rows, 1, generator=generator) < config.au_dropout
-    return Draw(noise, timestep, delta.masked_fill(dropped, 0.0))
+    given = batch.delta.cpu()
+    unchanged = (given == 0).all(dim=1, keepdim=True)
+    delta = torch.where(unchanged, config.zero_sigma * jitter, given)
+    dropped = drop[:, None] < config.au_dropout
+    return Draw(noise, posterior, timestep, delta.masked_fill(dropped, 0.0))
+
+
+def row_seeds(batch: Batch, seed: int) -> list[int]:
+    """One seed for each target row: row b is target b // R of the identity at position b mod R."""
+    count = len(batch.position)
+    repeats = len(batch.delta) // count
+    return [
+        generator_seed(seed, int(position), f"objective {repeat}")
+        for repeat in range(repeats)
+        for position in batch.position
+    ]
+
+
+def _draw_row(seed: int, latent_shape: torch.Size | tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Uniform for the timestep, jitter [12], uniform for the dropout, two noises [C,h,w]."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = tuple(latent_shape[1:])
+    return (
+        torch.rand((), generator=generator),
+        torch.randn(AU_COUNT, generator=generator),
+        torch.rand((), generator=generator),
+        torch.randn(shape, generator=generator),
+        torch.randn(shape, generator=generator),
+    )
 
 
 @dataclass(frozen=True)
 class Latents:
     """Encoded pictures of a batch, in the released conventions."""
 
-    target: Tensor  # [B,C,h,w], times the scaling factor
-    identity: Tensor  # [R,C,h,w], NOT scaled
+    target_mean: Tensor  # [B,C,h,w] of the posterior, times the scaling factor
+    target_std: Tensor  # likewise
+    identity: Tensor  # [R,C,h,w], NOT scaled; for an image encoder the picture, -1..1
     condition: Tensor  # [B,C,h,w], NOT scaled; for a convolutional controller the picture, -1..1
+
+    def target(self, drawn: Draw, config: ObjectiveConfig) -> Tensor:
+        """The clean latents [B,C,h,w] of this step."""
+        if config.target_latents == "mode":
+            return self.target_mean
+        return self.target_mean + self.target_std * drawn.posterior
 
 
 @torch.no_grad()
 def encode(batch: Batch, vae: Autoencoder, networks: Networks) -> Latents:
-    """Posterior modes; only the target is multiplied by the scaling factor."""
-    condition = (
-        encode_mode(vae, batch.condition)
-        if networks.controller is None
-        else batch.condition * 2 - 1
-    )
-    target = encode_mode(vae, batch.target) * vae.config.scaling_factor
-    return Latents(target, encode_mode(vae, batch.identity), condition)
+    """Posteriors of the targets, modes of the rest; only the target has the scaling factor."""
+    scale = float(vae.config.scaling_factor)
+    if batch.latents is not None:
+        cached = batch.latents
+        mean, std = cached.target_mean.float(), cached.target_std.float()
+        identity, condition = cached.identity.float(), cached.condition.float()
+    else:
+        place = next(vae.parameters())
+        posterior = vae.encode(picture(batch.target).to(place) * 2 - 1).latent_dist
+        mean, std = posterior.mean.float(), posterior.std.float()
+        identity = encode_mode(vae, picture(batch.identity)).float()
+    if networks.reads_pictures:
+        identity = picture(batch.identity) * 2 - 1
+    if networks.controller is not None:
+        condition = picture(batch.condition) * 2 - 1
+    elif batch.latents is None:
+        condition = encode_mode(vae, picture(batch.condition)).float()
+    return Latents(mean * scale, std * scale, identity, condition)
+
+
+def picture(pictures: Tensor | None) -> Tensor:
+    """Pictures that a setting needs and a batch of cached latents alone lacks."""
+    if pictures is None:
+        raise DataError(
+            "these settings need pictures, but only cached latents were read: set data.cache to ''"
+        )
+    return pictures
+
+
+def needs_pictures(config: ObjectiveConfig, networks: Networks) -> bool:
+    """Whether cached latents alone do not do."""
+    own = networks.controller is not None or networks.reads_pictures
+    return config.change_weight > 0 or own
 
 
 def loss_weight(
     batch: Batch, size: torch.Size | tuple[int, int], config: ObjectiveConfig
 ) -> Tensor:
-    """Weights [B,1,h,w] with mean 1.
+    """Weights [B,1,h,w], not normalised: a step divides by their mean over all its rows.
 
-    Full inside the face mask, more where an exact edit changes the picture.
+    1 inside the face mask, more where an exact edit changes the picture.
     """
     mask = F.adaptive_avg_pool2d(batch.mask, size)
     weight = config.outside_weight + (1 - config.outside_weight) * mask
     if config.change_weight:
-        identity = batch.identity.repeat(len(batch.target) // len(batch.identity), 1, 1, 1)
-        change = (batch.target - identity).abs().mean(1, keepdim=True)
+        target, identity = picture(batch.target), picture(batch.identity)
+        identity = identity.repeat(len(target) // len(identity), 1, 1, 1)
+        change = (target - identity).abs().mean(1, keepdim=True)
         change = change * batch.same_scene[:, None, None, None].to(change)
         weight = weight + config.change_weight * F.adaptive_avg_pool2d(change, size)
-    return weight / weight.mean()
+    return weight
 
 
 def regression_target(scheduler: DDPMScheduler, latents: Tensor, drawn: Draw) -> Tensor:
@@ -104,6 +170,18 @@ def regression_target(scheduler: DDPMScheduler, latents: Tensor, drawn: Draw) ->
     return velocity
 
 
+def timestep_weight(scheduler: DDPMScheduler, timestep: Tensor, gamma: float) -> Tensor:
+    """Min-SNR weights [B,1,1,1] (Hang et al. 2023), for what the scheduler's network predicts."""
+    ratio = compute_snr(scheduler, timestep)
+    clipped = ratio.clamp_max(gamma)
+    kind = scheduler.config.prediction_type
+    if kind == "epsilon":
+        clipped = clipped / ratio
+    elif kind == "v_prediction":
+        clipped = clipped / (ratio + 1)
+    return clipped[:, None, None, None]
+
+
 def edit_loss(
     networks: Networks,
     latents: Latents,
@@ -113,12 +191,18 @@ def edit_loss(
     scheduler: DDPMScheduler,
     config: ObjectiveConfig,
 ) -> Tensor:
-    """Weighted mean over the batch of the squared (or pseudo-Huber) error."""
-    noisy = scheduler.add_noise(latents.target, drawn.noise, drawn.timestep)
-    prediction = networks(
-        noisy, latents.condition, latents.identity, drawn.delta, drawn.timestep, prompt_embeds
-    )
-    error = (prediction - regression_target(scheduler, latents.target, drawn)).float().square()
+    """Weighted mean over the batch of the squared (or pseudo-Huber) error.
+
+    The networks' inputs are in the type of ``prompt_embeds``, the error is in float32.
+    """
+    clean = latents.target(drawn, config)
+    noisy = scheduler.add_noise(clean, drawn.noise, drawn.timestep)
+    inputs = (noisy, latents.condition, latents.identity, drawn.delta)
+    noisy, condition, identity, delta = (each.to(prompt_embeds.dtype) for each in inputs)
+    prediction = networks(noisy, condition, identity, delta, drawn.timestep, prompt_embeds)
+    error = (prediction.float() - regression_target(scheduler, clean, drawn)).square()
     if config.loss == "huber":
         error = config.huber_width * ((error + config.huber_width**2).sqrt() - config.huber_width)
+    if config.min_snr:
+        weight = weight * timestep_weight(scheduler, drawn.timestep, config.min_snr)
     return (error * weight).mean()

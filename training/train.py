@@ -1,34 +1,36 @@
 """Train MagicFace: ``magicface-train --config FILE.yaml``, or through ``accelerate launch``.
 
-Reads from top to bottom: settings, networks, data, loop, checkpoint. All randomness of a step comes
-from the run's seed and the step's number, so a resumed run continues as if it had never stopped.
+Reads from top to bottom: settings, networks, data, loop, checkpoint. All randomness of a row comes
+from the run's seed and the row's place in the run, so a resumed run continues as if it had never
+stopped, and processes, workers and accumulation only divide the work.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import logging
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import torch
-from accelerate import Accelerator
-from diffusers import DDPMScheduler
 from tqdm import tqdm
 
 from magicface_core.errors import MagicFaceError
 
-from .averaging import WeightAverage
-from .config import OptimConfig, TrainConfig, load_config
-from .data.edit_sets import EditSets
-from .initialise import Start, initialise
-from .objective import Latents, draw, edit_loss, encode, loss_weight
-from .state import TrainState, export, latest, restore, save
-from .validation import validate
+from .config import TrainConfig, load_config
+from .data.loading import WaitMeter, batches
+from .data.samples import Batch
+from .data.sources import open_source
+from .export import write_checkpoint
+from .interruption import StopRequest
+from .run import Run, go_on, make_accelerator, prepare
+from .state import save
+from .steps import Stepper
+from .trackers import Meter, RunLog, start_tracker
+from .validation import Validator, validation_config
 
 logger = logging.getLogger(__name__)
 
@@ -36,152 +38,142 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="magicface-train", description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True, help="YAML file with the settings")
+    parser.add_argument(
+        "--config", required=True, help="YAML file with the settings, or a shipped one: paper.yaml"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.key=value", help="override"
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on from the newest state of the run's folder"
     )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="resume although settings or data differ from those of the state",
+    )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        train(load_config(args.config, args.set), args.resume)
+        train(load_config(args.config, args.set), args.resume, args.accept_changes)
     except MagicFaceError as error:
         parser.exit(2, f"magicface-train: {error}\n")
     return 0
 
 
-def learning_rate(step: int, config: OptimConfig) -> float:
-    """Linear warm-up, constant, then linear decay to a tenth over the last ``decay_steps``."""
-    rate = config.learning_rate
-    if config.warmup_steps:
-        rate *= min(1.0, (step + 1) / config.warmup_steps)
-    if config.decay_steps:
-        left = (config.steps - step) / config.decay_steps
-        rate *= min(1.0, max(0.1, 0.1 + 0.9 * left))
-    return rate
+def train(config: TrainConfig, resume: bool = False, accept_changes: bool = False) -> Path:
+    """Run training; returns the folder of the exported checkpoint.
+
+    A run that was asked to stop (SIGTERM, SIGINT) saves its state and returns the run's folder.
+
+    Raises:
+        ConfigError: settings that cannot be, or that differ from those of the state to resume.
+        DataError: the data is missing or damaged.
+        NonFiniteError: a loss or gradient is NaN or infinite.
+        StateError: a state cannot be written, or none can be read.
+    """
+    accelerator = make_accelerator(config)
+    run = prepare(config, accelerator)
+    go_on(run, resume, accept_changes)
+    model, optimizer = accelerator.prepare(run.start.networks, run.state.optimizer)
+    stepper = Stepper(accelerator, model, optimizer, run.start, run.scheduler, config)
+    if accelerator.is_main_process:
+        run.output.mkdir(parents=True, exist_ok=True)
+    start_tracker(accelerator, config.run.tracker, run.facts.config)
+    finished = loop(run, stepper)
+    place = _finish(run) if finished and accelerator.is_main_process else run.output
+    accelerator.end_training()
+    return place
 
 
-def step_seed(run_seed: int, step: int, process: int) -> int:
-    """The seed of one step on one process."""
-    return int(
-        np.random.SeedSequence([run_seed, step, process]).generate_state(1, np.uint64)[0] >> 1
-    )
-
-
-def train(config: TrainConfig, resume: bool = False) -> Path:
-    """Run training; returns the folder of the exported checkpoint."""
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
-    accelerator = Accelerator(mixed_precision=config.optim.mixed_precision)
-    start = initialise(config)
-    start.vae.to(accelerator.device)
-    prompt = start.prompt_embeds.to(accelerator.device)
-    networks = start.networks.to(accelerator.device, memory_format=torch.channels_last)
-    scheduler = DDPMScheduler.from_config(start.scheduler_config)
-    optimizer = torch.optim.AdamW(
-        [p for p in networks.parameters() if p.requires_grad],
-        lr=config.optim.learning_rate,
-        betas=config.optim.betas,
-        weight_decay=config.optim.weight_decay,
-        fused=True,
-    )
-    average = WeightAverage(networks, config.optim.ema_decay)
-    state = TrainState(networks, optimizer, average)
-    output = Path(config.run.output)
-    if resume and (folder := latest(output)) is not None:
-        restore(folder, state)
-        logger.info("resumed %s at step %d", folder, state.step)
-    model, optimizer = accelerator.prepare(networks, optimizer)
-    data = EditSets(config.data.train)
-    held_out = EditSets(config.data.validation) if config.data.validation else None
-    log = RunLog(output, accelerator.is_main_process)
+def loop(run: Run, stepper: Stepper) -> bool:
+    """All steps that are left; False where the run was asked to stop before the last."""
+    config, state, accelerator = run.config, run.state, run.accelerator
+    log = RunLog(run.output, accelerator, state.step)
+    validator = _validator(run)
+    waiting = WaitMeter(_micro_batches(run))
+    meter = Meter(accelerator.device)
     bar = tqdm(
-        total=config.optim.steps, initial=state.step, disable=not accelerator.is_local_main_process
+        total=config.optim.steps,
+        initial=state.step,
+        disable=not accelerator.is_local_main_process,
     )
-    while state.step < config.optim.steps:
-        generator = torch.Generator().manual_seed(
-            step_seed(config.run.seed, state.step, accelerator.process_index)
-        )
-        rng = np.random.default_rng([config.run.seed, state.step, accelerator.process_index])
-        now = config.at(state.step)
-        batch = data.batch(rng, now.data).to(accelerator.device)
-        latents: Latents = encode(batch, start.vae, networks)
-        drawn = draw(
-            batch, latents.target.shape, now.objective, len(scheduler.alphas_cumprod), generator
-        )
-        weight = loss_weight(batch, latents.target.shape[-2:], now.objective)
-        with accelerator.autocast():
-            loss = edit_loss(
-                model,
-                latents,
-                weight,
-                drawn.to(accelerator.device),
-                prompt,
-                scheduler,
-                now.objective,
-            )
-        accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(model.parameters(), config.optim.clip_norm)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(state.step, config.optim)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        state.step += 1
-        average.update(state.step)
-        bar.update()
-        log.add(loss, norm, state.step, config)
-        due = accelerator.is_main_process and state.step % config.run.validate_every == 0
-        if held_out is not None and due:
-            log.write(state.step, validate(start, average, held_out, scheduler, config, output))
-        if accelerator.is_main_process and state.step % config.run.save_every == 0:
-            save(output, state, config)
-    bar.close()
-    return finish(output, state, start, config) if accelerator.is_main_process else output
+    with StopRequest() as request, bar:
+        while state.step < config.optim.steps:
+            micros = list(itertools.islice(waiting, config.optim.accumulation))
+            outcome = stepper.step(state.step, micros, request.signal is not None)
+            state.step += 1
+            if state.average is not None:
+                state.average.update(state.step)
+            bar.update()
+            meter.add(outcome.values, sum(map(_rows, micros)) * accelerator.num_processes)
+            if state.step % config.run.log_every == 0:
+                log.write(state.step, meter.read(waiting.waited))
+                waiting.reset()
+            last = state.step == config.optim.steps
+            with meter.paused():
+                if validator is not None and state.step % config.run.validate_every == 0:
+                    _validate(validator, state.step, log)
+                if outcome.stop or last or state.step % config.run.save_every == 0:
+                    _save(run)
+            if outcome.stop and not last:
+                logger.warning("stopped at step %d; go on with --resume", state.step)
+                return False
+    return True
 
 
-class RunLog:
-    """Means over ``log_every`` steps, one JSON object per line in ``log.jsonl``."""
-
-    def __init__(self, folder: Path, enabled: bool) -> None:
-        self.path = folder / "log.jsonl"
-        self.enabled = enabled
-        self.values: list[tuple[float, float]] = []
-        self.since = time.perf_counter()
-        if enabled:
-            folder.mkdir(parents=True, exist_ok=True)
-
-    def add(self, loss: torch.Tensor, norm: torch.Tensor, step: int, config: TrainConfig) -> None:
-        """Record one step; write a line every ``log_every`` steps."""
-        self.values.append((float(loss.detach()), float(norm)))
-        if len(self.values) < config.run.log_every:
-            return
-        losses, norms = zip(*self.values, strict=True)
-        seconds = time.perf_counter() - self.since
-        samples = len(losses) * config.data.identities_per_step * config.data.targets_per_identity
-        self.write(
-            step,
-            {
-                "loss": sum(losses) / len(losses),
-                "gradient_norm": sum(norms) / len(norms),
-                "learning_rate": learning_rate(step, config.optim),
-                "samples_per_second": samples / seconds,
-            },
-        )
-        self.values, self.since = [], time.perf_counter()
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """One line."""
-        if self.enabled:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **values}) + "\n")
+def _micro_batches(run: Run) -> Iterator[Batch]:
+    """What is left of the run for this process."""
+    accelerator, optim = run.accelerator, run.config.optim
+    return batches(
+        run.source,
+        run.config,
+        run.config.run.seed,
+        processes=accelerator.num_processes,
+        process=accelerator.process_index,
+        accumulation=optim.accumulation,
+        start_step=run.state.step,
+    )
 
 
-def finish(output: Path, state: TrainState, start: Start, config: TrainConfig) -> Path:
-    """Save the last state and export the averaged weights as a checkpoint folder."""
-    save(output, state, config)
-    folder = export(output / "checkpoint", state, start, config)
+def _rows(batch: Batch) -> int:
+    return len(batch.delta)
+
+
+def _validator(run: Run) -> Validator | None:
+    """On the main process, where there is held-out data."""
+    data = run.config.data
+    if not (data.validation and run.accelerator.is_main_process):
+        return None
+    held_out = open_source(data.validation, "validation", validation_config(run.config).data)
+    return Validator(
+        run.start, run.state.average, held_out, run.scheduler, run.config, run.accelerator.autocast
+    )
+
+
+def _validate(validator: Validator, step: int, log: RunLog) -> None:
+    values, grid = validator(step)
+    log.write(step, values)
+    if grid is not None:
+        log.picture(step, "edits", np.asarray(grid))
+
+
+def _save(run: Run) -> None:
+    if run.accelerator.is_main_process:
+        save(run.output, run.state, run.facts, run.config.run.keep)
+
+
+def _finish(run: Run) -> Path:
+    """Export the averaged weights as a checkpoint folder."""
+    average, config = run.state.average, run.config
+    facts = {
+        "fingerprint": run.facts.fingerprint,
+        "weights": "trained" if average is None else "average",
+        "versions": run.facts.versions,
+    }
+    place = run.output / "checkpoint"
+    with nullcontext() if average is None else average.applied():
+        folder = write_checkpoint(place, run.start, config, run.state.step, facts=facts)
     logger.info("checkpoint in %s", folder)
     return folder
 

@@ -1,105 +1,151 @@
-"""Deterministic validation.
+"""Deterministic validation on held-out identities.
 
-The loss by noise level, and how close one-step edits come to their exact answers.
+The loss by noise level, how close one-step edits come to exact answers where the data has any, and
+the fixed picture grid of ``grid.py``. Whatever it does to weights, random numbers and train flags
+is undone, so a run with validation ends in the same weights as one without.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from magicface_core.network.autoencoder import decode_latents
 
 from .averaging import WeightAverage
 from .config import TrainConfig
-from .data.edit_sets import Batch, EditSets
+from .data.loading import batches
+from .data.samples import Batch
+from .data.sources import SampleSource
+from .grid import draw_grid
 from .initialise import Start
-from .objective import Draw, draw, edit_loss, encode, loss_weight
+from .objective import Draw, Latents, draw, edit_loss, encode, loss_weight, picture
 
-BATCHES = 8
+SEED = 20_250_104  # of the rows and their noise; no run's own
+AT_ONCE = 4  # identity images
 CHANGED = 0.1  # difference of full range from which a pixel counts as changed
+FOLDER = "validation"  # of the grids, in the run's folder
 
 
-@torch.no_grad()
-def validate(
-    start: Start,
-    average: WeightAverage,
-    data: EditSets,
-    scheduler: DDPMScheduler,
-    config: TrainConfig,
-    output: Path,
-) -> dict[str, float]:
-    """Losses at fixed noise levels and the changed-pixel error ratio of one-step edits.
+@dataclass
+class Validator:
+    """Looks at a run from outside.
 
-    Uses the averaged weights and its own seeded generators and restores the trained weights, so
-    training goes on as if it had not run. Writes a picture grid (source, answer, one-step edit) to
-    ``validation.png``.
+    average   the weights that are judged; None judges the trained ones
+    autocast  the precision of the computation, as in training
     """
-    device = next(start.networks.parameters()).device
-    settings = replace(
-        config.data, identities_per_step=4, other_scene=0.0, zero_delta=0.0, window=0
-    )
-    steps = len(scheduler.alphas_cumprod)
-    levels = {f"loss_t{t}": t for t in (steps // 10, steps // 2, steps - 1)}
-    totals = dict.fromkeys(levels, 0.0)
-    error = change = 0.0
-    rows: list[Tensor] = []
-    with average.applied():
-        for index in range(BATCHES):
-            batch = data.batch(np.random.default_rng([1, index]), settings).to(device)
-            latents = encode(batch, start.vae, start.networks)
-            drawn = draw(
-                batch,
-                latents.target.shape,
-                replace(config.objective, au_dropout=0.0),
-                steps,
-                torch.Generator().manual_seed(index),
-            ).to(device)
-            weight = loss_weight(batch, latents.target.shape[-2:], config.objective)
-            for name, level in levels.items():
+
+    start: Start
+    average: WeightAverage | None
+    source: SampleSource
+    scheduler: DDPMScheduler
+    config: TrainConfig
+    autocast: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def __call__(self, step: int) -> tuple[dict[str, float], Image.Image | None]:
+        """Numbers for the log, and the grid, which is also written to the run's folder."""
+        weights = nullcontext() if self.average is None else self.average.applied()
+        with torch.no_grad(), untouched(self.start.networks), weights, self.autocast():
+            values = self._losses()
+            grid, response = draw_grid(self.start, self._batches(), self.config.validation)
+        if grid is not None:
+            folder = Path(self.config.run.output) / FOLDER
+            folder.mkdir(parents=True, exist_ok=True)
+            grid.save(folder / f"{step:08d}.png")
+        return values | response, grid
+
+    def _batches(self) -> Iterator[Batch]:
+        """The same held-out rows every time."""
+        config = validation_config(self.config)
+        return batches(self.source, config, SEED, workers=0)
+
+    def _losses(self) -> dict[str, float]:
+        networks = self.start.networks
+        place = next(networks.parameters())
+        prompt = self.start.prompt_embeds.to(place)
+        objective = replace(self.config.objective, au_dropout=0.0, min_snr=0.0)
+        steps = len(self.scheduler.alphas_cumprod)
+        levels = timestep_levels(steps, self.config.validation.bins)
+        totals = dict.fromkeys(levels, 0.0)
+        rows = wrong = change = 0.0
+        for batch in self._batches():
+            batch = batch.to(place.device)
+            latents = encode(batch, self.start.vae, networks)
+            drawn = draw(batch, latents.target_mean.shape, objective, steps, SEED).to(place.device)
+            weight = loss_weight(batch, latents.target_mean.shape[-2:], objective)
+            weight = weight / weight.mean()
+            for level in levels:
                 fixed = replace(drawn, timestep=torch.full_like(drawn.timestep, level))
-                totals[name] += float(
-                    edit_loss(
-                        start.networks,
-                        latents,
-                        weight,
-                        fixed,
-                        start.prompt_embeds.to(device),
-                        scheduler,
-                        config.objective,
-                    )
+                loss = edit_loss(
+                    networks, latents, weight, fixed, prompt, self.scheduler, objective
                 )
-            edited = _one_step(start, latents.identity, latents.condition, drawn, scheduler, device)
-            wrong, moved = _changed_error(batch, edited)
-            error, change = error + wrong, change + moved
-            if index < 2:
-                rows.append(_strip(batch, edited))
-    _save_grid(output / "validation.png", torch.cat(rows, dim=1))
-    return {
-        **{k: v / BATCHES for k, v in totals.items()},
-        "one_step_ratio": error / max(change, 1e-9),
-    }
+                totals[level] += float(loss) * len(batch.delta)
+            rows += len(batch.delta)
+            if batch.same_scene.any():
+                edited = _one_step(self.start, latents, drawn, self.scheduler, prompt)
+                one, other = _changed_error(batch, edited)
+                wrong, change = wrong + one, change + other
+        means = {f"validation_loss_t{level}": total / rows for level, total in totals.items()}
+        means["validation_loss"] = sum(means.values()) / len(means)
+        return means | ({"one_step_ratio": wrong / change} if change else {})
+
+
+def validation_config(config: TrainConfig) -> TrainConfig:
+    """Whole, unmirrored pictures and exact edits, or pairs as they are, without stages."""
+    data = replace(
+        config.data,
+        identities_per_step=AT_ONCE,
+        other_scene=0.0,
+        zero_delta=0.0,
+        window=0,
+        flip=0.0,
+        cache="",
+    )
+    steps = math.ceil(config.validation.rows / AT_ONCE)
+    return replace(config, data=data, stages=(), optim=replace(config.optim, steps=steps))
+
+
+def timestep_levels(timesteps: int, bins: int) -> list[int]:
+    """The middles of equal ranges of the timesteps."""
+    return [timesteps * (2 * i + 1) // (2 * bins) for i in range(bins)]
+
+
+@contextmanager
+def untouched(networks: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards train flags and all global random numbers are as before."""
+    modes = [(module, module.training) for module in networks.modules()]
+    plain, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    networks.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        random.setstate(plain)
+        np.random.set_state(arrays)
+        torch.set_rng_state(tensors)
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
 
 
 def _one_step(
-    start: Start,
-    identity: Tensor,
-    condition: Tensor,
-    drawn: Draw,
-    scheduler: DDPMScheduler,
-    device: torch.device,
+    start: Start, latents: Latents, drawn: Draw, scheduler: DDPMScheduler, prompt: Tensor
 ) -> Tensor:
     """The clean picture predicted from pure noise at the last timestep."""
     last = torch.full_like(drawn.timestep, len(scheduler.alphas_cumprod) - 1)
-    output = start.networks(
-        drawn.noise, condition, identity, drawn.delta, last, start.prompt_embeds.to(device)
-    )
+    inputs = (drawn.noise, latents.condition, latents.identity, drawn.delta)
+    output = start.networks(*(each.to(prompt.dtype) for each in inputs), last, prompt).float()
     return decode_latents(start.vae, clean_latents(scheduler, output, drawn.noise))
 
 
@@ -115,19 +161,10 @@ def clean_latents(scheduler: DDPMScheduler, output: Tensor, noisy: Tensor) -> Te
 
 
 def _changed_error(batch: Batch, edited: Tensor) -> tuple[float, float]:
-    source = batch.identity.repeat(len(edited) // len(batch.identity), 1, 1, 1)
+    """Summed error and change, over the changed pixels of exact edits."""
+    target, identity = picture(batch.target), picture(batch.identity)
+    source = identity.repeat(len(edited) // len(identity), 1, 1, 1)
     edited = torch.where(batch.mask > 0.5, edited, source)
-    change = (source - batch.target).abs().mean(1)
-    changed = change > CHANGED
-    return float((edited - batch.target).abs().mean(1)[changed].sum()), float(change[changed].sum())
-
-
-def _strip(batch: Batch, edited: Tensor) -> Tensor:
-    source = batch.identity.repeat(len(edited) // len(batch.identity), 1, 1, 1)
-    columns = torch.stack([source, batch.target, edited], dim=1)[:8]
-    return torch.cat([torch.cat(list(row), dim=1) for row in columns], dim=2)
-
-
-def _save_grid(path: Path, grid: Tensor) -> None:
-    pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    Image.fromarray(pixels).save(path)
+    change = (source - target).abs().mean(1)
+    changed = (change > CHANGED) & batch.same_scene[:, None, None]
+    return float((edited - target).abs().mean(1)[changed].sum()), float(change[changed].sum())

@@ -1,6 +1,6 @@
 /** The bar below the face: less, what is looked at, more, reset. */
 
-import { AU_CODES } from "./face.mjs?v=0.2.0";
+import { AU_CODES } from "./face.mjs?v=0.3.0";
 
 /** "+3.0", "0.0" or "−1.5" with a plain minus, as in expression labels. */
 export function signed(value) {

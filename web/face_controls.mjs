@@ -1,7 +1,7 @@
 /** Pointer and keyboard on the drawn face. */
 
-import { AU_CODES, VIEW_BOX } from "./face.mjs?v=0.2.0";
-import { pulled } from "./regions.mjs?v=0.2.0";
+import { AU_CODES, VIEW_BOX } from "./face.mjs?v=0.3.0";
+import { pulled } from "./regions.mjs?v=0.3.0";
 
 const LENGTH_PER_UNIT = 4; // lengths of the drawing to pull for a change of 1
 const CLICK_SLACK = 3; // screen pixels

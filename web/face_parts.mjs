@@ -1,6 +1,6 @@
 /** The parts of the drawn face as SVG elements, from back to front, and how they are painted. */
 
-import { drawFace, MIDDLE, VIEW_BOX } from "./face.mjs?v=0.2.0";
+import { drawFace, MIDDLE, VIEW_BOX } from "./face.mjs?v=0.3.0";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const SIDES = [-1, 1];

@@ -1,11 +1,11 @@
 /** The drawn face as one element: drawing, regions with handles, and the bar below them. */
 
-import { AU_CODES, LIMIT, MIDDLE } from "./face.mjs?v=0.2.0";
-import { FaceBar, signed, signOf } from "./face_bar.mjs?v=0.2.0";
-import { FaceControls } from "./face_controls.mjs?v=0.2.0";
-import { faceCanvas, FaceParts, svg } from "./face_parts.mjs?v=0.2.0";
-import { STYLE } from "./face_style.mjs?v=0.2.0";
-import { REGIONS, sidesOf } from "./regions.mjs?v=0.2.0";
+import { AU_CODES, LIMIT, MIDDLE } from "./face.mjs?v=0.3.0";
+import { FaceBar, signed, signOf } from "./face_bar.mjs?v=0.3.0";
+import { FaceControls } from "./face_controls.mjs?v=0.3.0";
+import { faceCanvas, FaceParts, svg } from "./face_parts.mjs?v=0.3.0";
+import { STYLE } from "./face_style.mjs?v=0.3.0";
+import { REGIONS, sidesOf } from "./regions.mjs?v=0.3.0";
 
 let faces = 0;
 

@@ -1,9 +1,9 @@
 /** Adds a drawn face to AU Delta Builder. The node works the same without this script. */
 
 import { app } from "../../scripts/app.js";
-import { FaceView } from "./face_view.mjs?v=0.2.0";
-import { NodeValues } from "./node_values.mjs?v=0.2.0";
-import { textsFor } from "./texts.mjs?v=0.2.0";
+import { FaceView } from "./face_view.mjs?v=0.3.0";
+import { NodeValues } from "./node_values.mjs?v=0.3.0";
+import { textsFor } from "./texts.mjs?v=0.3.0";
 
 const NODE = "MagicFace_AUDeltaBuilder";
 const MINIMUM_HEIGHT = 300;

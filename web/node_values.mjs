@@ -1,6 +1,6 @@
 /** The sliders of one AU Delta Builder node, read and written through the node's own widgets. */
 
-import { AU_CODES, LIMIT } from "./face.mjs?v=0.2.0";
+import { AU_CODES, LIMIT } from "./face.mjs?v=0.3.0";
 
 const SOCKETS = ["delta", "source_aus", "target_aus"];
 

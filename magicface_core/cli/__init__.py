@@ -36,12 +36,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("sweep", ".sweep", "one action unit over a range of strengths, as a labelled grid"),
     Command("evaluate", "..evaluation.cli", "measure a checkpoint on faces with exact answers"),
     Command("models", ".models", "list, fetch, check, convert and remove weights for full quality"),
-    Command("doctor", ".doctor", "show versions, device, and what is embedded or missing"),
+    Command("doctor", ".doctor", "show versions, device, what is missing; or check a photograph"),
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 (a fault to mend) or 130 (Ctrl-C)."""
+    """Run the command line and return its exit code: 0, 2 (a fault to mend) or 130 (Ctrl-C).
+
+    `doctor PHOTO` also knows 1: a photograph that an edit will not suit.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         args = build_parser(words).parse_args(words)

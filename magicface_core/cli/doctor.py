@@ -1,4 +1,4 @@
-"""`magicface doctor`: what this installation has, and what it lacks."""
+"""`magicface doctor`: what this installation has, and what it lacks; or whether a photo is fit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 from .. import __version__
+from . import options
 from .embedded import AssetState, embedded_assets
 from .messages import RELEASED_WEIGHTS
 from .options import available_devices
@@ -18,6 +19,8 @@ from .options import available_devices
 REQUIRED = ("torch", "diffusers", "numpy", "Pillow", "safetensors", "tqdm")
 MODULES = {"Pillow": "PIL"}
 OPTIONAL = {"numba": "faster synthetic faces", "accelerate": "training"}
+
+PROBLEM = 1
 
 FULL_QUALITY = (
     f"1. magicface models download official sd15-vae sd15-text-encoder   ({RELEASED_WEIGHTS})",
@@ -28,15 +31,52 @@ FULL_QUALITY = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """--json."""
+    """PHOTO with --face, --model and --parser; --json."""
+    parser.add_argument(
+        "photo",
+        metavar="PHOTO",
+        nargs="?",
+        help="a photograph to check for an edit, instead of the installation; exit code 1 where it "
+        "has a problem",
+    )
+    options.add_face_number(parser)
+    parser.add_argument(
+        "--model",
+        default="mini",
+        metavar="NAME|PATH",
+        help='the checkpoint whose framing is meant: "mini" (default), "official", folder or file',
+    )
+    options.add_backends(parser, "parser")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Collect and print; exit code 2 where a required or embedded part is missing or damaged."""
+    """Collect and print; exit code 2 where a required or embedded part is missing or damaged.
+
+    With a photograph: exit code 1 where an edit of it will fail or look wrong.
+    """
+    if args.photo is not None:
+        return _check_photo(args)
     report = collect()
     print(json.dumps(report, indent=2) if args.json else as_text(report))
     return 2 if report["faults"] else 0
+
+
+def _check_photo(args: argparse.Namespace) -> int:
+    from ..images import load_image
+    from ..network.finding import resolve_checkpoint
+    from ..network.merged import open_parts
+    from ..preflight import preflight
+    from ..preparation import Framing, single_picture
+
+    picture = single_picture(load_image(args.photo))
+    framing = Framing.of(open_parts(resolve_checkpoint(args.model)).info())
+    report = preflight(picture, options.load_perception(args), face=args.face, framing=framing)
+    if args.json:
+        print(json.dumps({"photo": args.photo, **report.to_json()}, indent=2))
+    else:
+        print(f"{args.photo}: {report.to_text()}")
+    return 0 if report.ok else PROBLEM
 
 
 def collect() -> dict[str, Any]:

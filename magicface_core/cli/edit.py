@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_output(parser)
     options.add_region(parser, None, "what the model repaints (default: the checkpoint's)")
+    options.add_face_only(parser)
     options.add_backends(parser, "parser", "jaw")
     options.add_model(parser)
     options.add_sampling(parser)
@@ -36,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     model = options.load_model(args)
     settings = options.settings_of(args)
     with step_progress(options.total_steps(model, settings, [delta]), "editing") as advance:
-        [result] = model.edit_many(photo, [delta], settings, args.face, args.region, advance)
+        [result] = model.edit_many(
+            photo, [delta], settings, args.face, args.region, advance, args.face_only
+        )
     save_image(result.image, args.output)
     print(f"wrote {args.output}: face {args.face}, {delta.label()}, {result.seconds:.1f} s")
     note_on_weights(model.checkpoint.info)

@@ -67,6 +67,11 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 def add_face(parser: argparse.ArgumentParser) -> None:
     """The photograph and --face."""
     parser.add_argument("photo", metavar="PHOTO", help="picture file")
+    add_face_number(parser)
+
+
+def add_face_number(parser: argparse.ArgumentParser) -> None:
+    """--face."""
     parser.add_argument(
         "--face",
         type=at_least(0),
@@ -79,6 +84,16 @@ def add_face(parser: argparse.ArgumentParser) -> None:
 def add_region(parser: argparse.ArgumentParser, default: str | None, text: str) -> None:
     """--region."""
     parser.add_argument("--region", choices=REGIONS, default=default, help=text)
+
+
+def add_face_only(parser: argparse.ArgumentParser) -> None:
+    """--face-only."""
+    parser.add_argument(
+        "--face-only",
+        action="store_true",
+        help="put only the face back into the photograph, where the model repaints more: hair, "
+        "neck and clothes stay as they were",
+    )
 
 
 def add_backends(parser: argparse.ArgumentParser, *parts: str) -> None:

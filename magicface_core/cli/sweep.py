@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_output(parser)
     options.add_region(parser, None, "what the model repaints (default: the checkpoint's)")
+    options.add_face_only(parser)
     options.add_backends(parser, "parser", "jaw")
     options.add_model(parser)
     options.add_sampling(parser)
@@ -50,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     model = options.load_model(args)
     settings = options.settings_of(args)
     with step_progress(options.total_steps(model, settings, deltas), "editing") as advance:
-        results = model.edit_many(photo, deltas, settings, args.face, args.region, advance)
+        results = model.edit_many(
+            photo, deltas, settings, args.face, args.region, advance, args.face_only
+        )
     save_image(_grid(results, args.au, args.steps_count), args.output)
     print(f"wrote {args.output}: {len(deltas)} edits")
     note_on_weights(model.checkpoint.info)

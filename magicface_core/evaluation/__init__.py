@@ -1,8 +1,15 @@
-"""Measuring editors: metrics, protocols with exact answers, reports.
+"""Measuring editors: metrics, protocols, reports.
 
-`metrics` holds the measures and their error bars, `editor` what an editor must offer, `measure`
-one row per edit, `synthetic_protocol` the rendered test identities, `report` tables and JSON, and
-`cli` the sub-command ``magicface evaluate``.
+`metrics` holds the measures and their error bars, `editor` what an editor must offer. Two kinds of
+protocols are built on them:
+
+- with exact answers: `synthetic_protocol` renders test identities, `measure` makes one row per
+  edit, `report` tables and JSON;
+- the paper's: `protocols` lists the edits (`combinations` the published 387), `identities` the
+  faces, `edit_rows` measures with `instruments`, `run_folder` keeps rows on disk, `summary` and
+  `comparison` turn them into numbers, `run_reports` into files.
+
+`cli` is the sub-command ``magicface evaluate``.
 """
 
 from .editor import CheckpointEditor, Editor, EditSource

@@ -7,9 +7,9 @@ that copies its input.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
@@ -56,6 +56,22 @@ class Editor(Protocol):
         """The reference ``[1,3,R,R]`` of `geometry.paste_back`, None to paste without it."""
 
 
+@runtime_checkable
+class StreamingEditor(Editor, Protocol):
+    """An editor that hands out its edits in batches."""
+
+    def stream(self, source: EditSource, deltas: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The rows of `edit` in their order, as batches ``[b,3,R,R]``."""
+
+
+def streamed(editor: Editor, source: EditSource, deltas: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The edits of a source in batches, as small as the editor offers them."""
+    if isinstance(editor, StreamingEditor):
+        yield from editor.stream(source, deltas)
+    else:
+        yield editor.edit(source, deltas)
+
+
 class CheckpointEditor:
     """A MagicFace checkpoint as an `Editor`; settings left out are the checkpoint's own.
 
@@ -90,14 +106,19 @@ class CheckpointEditor:
 
     def edit(self, source: EditSource, deltas: torch.Tensor) -> torch.Tensor:
         """Identity features and background latents are computed once for all deltas."""
+        return torch.cat(list(self.stream(source, deltas)))
+
+    def stream(self, source: EditSource, deltas: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The same batch by batch, for more edits than fit in memory at once."""
         return self._render(source, deltas, self.guidance)
 
-    def _render(self, source: EditSource, deltas: torch.Tensor, guidance: float) -> torch.Tensor:
+    def _render(
+        self, source: EditSource, deltas: torch.Tensor, guidance: float
+    ) -> Iterator[torch.Tensor]:
         from ..sampling import decode, encode_background, encode_identity, sample
 
         identity = encode_identity(self.checkpoint, source.picture)
         background = encode_background(self.checkpoint, source.background)
-        pictures = []
         for rows in deltas.split(self.batch):
             latents = sample(
                 self.checkpoint,
@@ -109,8 +130,7 @@ class CheckpointEditor:
                 scheduler=self.scheduler,
                 noise=self._noise(source.seed, background.shape[2:]),
             )
-            pictures.append(decode(self.checkpoint, latents).float().cpu())
-        return torch.cat(pictures)
+            yield decode(self.checkpoint, latents).float().cpu()
 
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         from ..sampling import reconstruct
@@ -124,7 +144,7 @@ class CheckpointEditor:
 
         if not self.checkpoint.info.keep_detail:
             return None
-        return self._render(source, no_change_delta(), guidance=1.0)
+        return next(self._render(source, no_change_delta(), guidance=1.0))
 
     def _noise(self, seed: int, size: Sequence[int]) -> torch.Tensor:
         """Starting noise [1,C,h,w], the same for all edits of a source, as in the pipeline."""

@@ -25,6 +25,7 @@ from .metrics import (
     background_error,
     changed_error,
     identity_distance,
+    mixture,
 )
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class EditRecord:
     answer, pasted alike; ``mask_floor`` that of the exact answer itself, pasted alike: what moves
     outside the mask. ``identity`` is the embedding distance of edit and source, ``identity_floor``
     that of answer and source (an expression alone moves the embedding), each None where one of
-    the two has no detectable face.
+    the two has no detectable face. ``aus`` are the embedded estimator's readings. ``mixture`` says
+    how much of each single job's exact change is in the edit, in the order of those jobs (see
+    `metrics.mixture`).
     """
 
     seed: int
@@ -72,6 +75,18 @@ class EditRecord:
     identity_floor: float | None
     source_detected: bool
     edit_detected: bool
+    requested: tuple[float, ...] = ()
+    aus: AUReadings | None = None
+    mixture: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class AUReadings:
+    """Estimated intensities [12] of source, edit and exact answer, all three with a face."""
+
+    source: np.ndarray
+    edit: np.ndarray
+    answer: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -138,13 +153,15 @@ def _measure(
 ) -> tuple[EditRecord, ...]:
     source = case.source
     picture = source.picture
-    embedding = _embed(picture, perception) if source.face is not None else None
+    original = _read(picture, perception) if source.face is not None else None
+    singles = [index for index, job in enumerate(jobs) if job.kind == "single"]
+    parts = mixture(edits - picture, case.answers[singles] - picture)
     records = []
     for index, job in enumerate(jobs):
         edit, floor, masked, answer = (
             part[index : index + 1] for part in (edits, *floors, case.answers)
         )
-        edited = _embed(edit, perception)
+        edited, answered = _read(edit, perception), _read(answer, perception)
         record = EditRecord(
             seed=source.seed,
             job=job.name,
@@ -153,23 +170,45 @@ def _measure(
             floor=changed_error(floor, answer, picture),
             mask_floor=changed_error(masked, answer, picture),
             background=background_error(edit, picture, source.mask),
-            identity=_distance(embedding, edited),
-            identity_floor=_distance(embedding, _embed(answer, perception)),
+            identity=_distance(original, edited),
+            identity_floor=_distance(original, answered),
             source_detected=source.face is not None,
             edit_detected=edited is not None,
+            requested=job.delta.values,
+            aus=_readings(original, edited, answered),
+            mixture=tuple(parts[index].tolist()),
         )
         records.append(record)
     return tuple(records)
 
 
-def _distance(first: np.ndarray | None, second: np.ndarray | None) -> float | None:
-    return None if first is None or second is None else identity_distance(first, second)
+@dataclass(frozen=True)
+class _Seen:
+    """Embedding [128] and estimated intensities [12] of a face."""
+
+    embedding: np.ndarray
+    aus: np.ndarray
 
 
-def _embed(picture: torch.Tensor, perception: Perception) -> np.ndarray | None:
+def _distance(first: _Seen | None, second: _Seen | None) -> float | None:
+    if first is None or second is None:
+        return None
+    return identity_distance(first.embedding, second.embedding)
+
+
+def _readings(source: _Seen | None, edit: _Seen | None, answer: _Seen | None) -> AUReadings | None:
+    if source is None or edit is None or answer is None:
+        return None
+    return AUReadings(source.aus, edit.aus, answer.aus)
+
+
+def _read(picture: torch.Tensor, perception: Perception) -> _Seen | None:
     crop = enlarge(picture)
     faces = perception.faces(crop, limit=1)
-    return perception.embed(crop, faces[0]) if faces else None
+    if not faces:
+        return None
+    intensities = perception.estimate_aus(faces[0], crop).intensities
+    return _Seen(perception.embed(crop, faces[0]), np.array(intensities.values))
 
 
 def run_protocol(

@@ -93,6 +93,19 @@ def background_error(
     return BackgroundError(float(difference.square().mean().sqrt()), float(difference.max()))
 
 
+def mixture(changes: torch.Tensor, parts: torch.Tensor) -> np.ndarray:
+    """How much of each of K known changes is in each of N changes: [N,K] by least squares.
+
+    changes ``[N,3,H,W]`` and parts ``[K,3,H,W]`` are differences to one source. With the exact
+    answers to single action units as parts, row and column of one unit give its response (1 is
+    all of it), the other columns what leaks into other units, and no estimator has a say.
+    """
+    basis = parts.double().flatten(1).numpy()
+    wanted = changes.double().flatten(1).numpy()
+    found: np.ndarray = np.linalg.lstsq(basis @ basis.T, basis @ wanted.T, rcond=1e-9)[0].T
+    return found
+
+
 def identity_distance(first: np.ndarray, second: np.ndarray) -> float:
     """L2 distance of two ``Perception.embed`` vectors; about 0.6 parts strangers."""
     return float(np.linalg.norm(np.asarray(first, float) - np.asarray(second, float)))

@@ -19,6 +19,7 @@ from .metrics import (
     pooled,
     ratio_interval,
 )
+from .synthetic_response import response_lines, response_summary
 
 REPORT_FORMAT = "magicface-evaluation-1"
 _COLUMNS = ("_interval", "_floor", "_mask_floor", "_changed_pixels")
@@ -65,6 +66,7 @@ def summarise(
             "bootstrap_resamples": resamples,
             "interval": "95 % percentile, identities resampled",
         },
+        "response": response_summary(records, **options),
     }
 
 
@@ -166,7 +168,8 @@ def markdown_table(report: dict[str, Any]) -> str:
         for name, ratio in report[key].items():
             extra = (report[key + column][name] for column in _COLUMNS)
             lines.append(_row(name + suffix, ratio, *extra))
-    return "\n".join([*lines, "", *_notes(report)])
+    lines += ["", *_notes(report)]
+    return "\n".join([*lines, *response_lines(report["response"])])
 
 
 def _row(

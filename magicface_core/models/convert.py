@@ -66,12 +66,11 @@ def _convert_pickle(source: Path, target: Path, file: ModelFile, _: Report | Non
 def _convert_half(source: Path, target: Path, _: ModelFile, report: Report | None) -> None:
     from ..network.info import CheckpointInfo
     from ..network.parts import FolderPart
-    from ..network.planning import plan_unet
-    from ..network.unet import AU_COUNT
+    from ..network.planning import plan_denoiser, plan_id_encoder
     from .half import halve
 
-    inputs = AU_COUNT if source.parent.name == "denoising_unet" else None
-    plan_unet(FolderPart(source.parent), inputs, CheckpointInfo())  # compares keys and shapes
+    plan = plan_denoiser if source.parent.name == "denoising_unet" else plan_id_encoder
+    plan(FolderPart(source.parent), CheckpointInfo())  # compares keys and shapes
     halve(source, target, report)
 
 

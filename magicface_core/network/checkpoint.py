@@ -20,13 +20,14 @@ from torch import Tensor
 from ..errors import CheckpointError
 from .attribute_controller import ConvolutionController
 from .autoencoder import Autoencoder, NetworkCodec, PictureCodec, codec_of
+from .denoisers import input_channels
 from .finding import DOWNLOAD, resolve_checkpoint, stored_autoencoder, stored_prompt
+from .identity_paths import IDENTITY_PATHS, IdentityEncoder, IdentityPath
 from .info import CheckpointInfo
 from .merged import open_parts
-from .parts import PROMPT, PROMPT_KEY, CheckpointParts, FolderPart, Part
-from .planning import plan_autoencoder, plan_controller, plan_unet
+from .parts import PROMPT, PROMPT_KEY, REQUIRED_PARTS, CheckpointParts, FolderPart, Part
+from .planning import plan_autoencoder, plan_controller, plan_denoiser, plan_id_encoder
 from .single_files import autoencoder_part
-from .unet import AU_COUNT
 
 __all__ = ["Checkpoint", "load_autoencoder", "load_checkpoint", "resolve_checkpoint"]
 
@@ -50,11 +51,12 @@ class Checkpoint:
     Inputs are placed on ``device`` in ``dtype``. Those are the denoiser's own, unless weights lie
     elsewhere or in another type than the computation, as under a memory manager that brings them
     layer by layer: compute_device, compute_dtype and compute_vae_dtype (for the autoencoder, by
-    default like the others) then say so.
+    default like the others) then say so. fingerprint tells checkpoints apart (``fingerprints.py``);
+    networks that were not read from files have none.
     """
 
     denoiser: UNet2DConditionModel
-    id_encoder: UNet2DConditionModel
+    id_encoder: IdentityEncoder  # a UNet, unless ``info.identity`` says otherwise
     vae: Autoencoder | PictureCodec
     controller: ConvolutionController | None  # None: the released concatenation of VAE latents
     prompt_embeds: Tensor  # [1, tokens, cross_attention_dim]
@@ -63,6 +65,7 @@ class Checkpoint:
     compute_device: torch.device | None = None
     compute_dtype: torch.dtype | None = None
     compute_vae_dtype: torch.dtype | None = None
+    fingerprint: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -84,6 +87,11 @@ class Checkpoint:
     def codec(self) -> PictureCodec:
         """The autoencoder, computing where and as this checkpoint says."""
         return codec_of(self.vae, self.compute_device, self.compute_vae_dtype or self.compute_dtype)
+
+    @property
+    def identity_path(self) -> IdentityPath:
+        """How identity images are seen."""
+        return IDENTITY_PATHS[self.info.identity]
 
     @property
     def latent_channels(self) -> int:
@@ -108,6 +116,7 @@ def load_checkpoint(
     vae: Path | None = None,
     codec: PictureCodec | None = None,
     vae_dtype: torch.dtype | None = None,
+    denoiser_elsewhere: bool = False,
 ) -> Checkpoint:
     """Load a checkpoint: a folder, a file, or by name ("mini", "official").
 
@@ -124,6 +133,8 @@ def load_checkpoint(
             .safetensors file of the VAE alone or of a whole checkpoint.
         codec: an autoencoder from outside, used in place of the checkpoint's own.
         vae_dtype: floating type of the checkpoint's autoencoder; default ``dtype``.
+        denoiser_elsewhere: the denoiser is only checked, not read, and stays without storage: for
+            callers whose own implementation runs its weights.
 
     Raises:
         CheckpointError: something is missing or does not fit; names what and the fix.
@@ -133,8 +144,8 @@ def load_checkpoint(
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else torch.float16
     info = parts.info()
-    denoiser = plan_unet(parts.part("denoising_unet"), AU_COUNT, info)
-    id_encoder = plan_unet(parts.part("ID_enc"), None, info)
+    denoiser = plan_denoiser(parts.part("denoising_unet"), info)
+    id_encoder = plan_id_encoder(parts.part("ID_enc"), info)
     controller = plan_controller(parts, info)
     autoencoder = None if codec is not None else plan_autoencoder(_vae_part(parts, vae))
     checkpoint = Checkpoint(
@@ -146,9 +157,10 @@ def load_checkpoint(
         scheduler_config=_scheduler_config(parts),
         info=info,
         compute_vae_dtype=vae_dtype,
+        fingerprint=_fingerprint(parts),
     )
     _check_channels(checkpoint, parts.place, connected=codec is not None)
-    for planned in (denoiser, id_encoder, controller):
+    for planned in (None if denoiser_elsewhere else denoiser, id_encoder, controller):
         if planned is not None:
             planned.fill(dtype, device)
     if autoencoder is not None:
@@ -203,6 +215,12 @@ def _prompt(parts: CheckpointParts, given: Tensor | None, denoiser: UNet2DCondit
     return embedding
 
 
+def _fingerprint(parts: CheckpointParts) -> str:
+    """The ID encoder's; where that has no weights, the denoiser's."""
+    own = (parts.part(name) for name in reversed(REQUIRED_PARTS))
+    return next((part.fingerprint() for part in own if part.entries()), "")
+
+
 def _scheduler_config(parts: CheckpointParts) -> dict[str, Any]:
     found = parts.scheduler_config()
     if found is None:
@@ -224,11 +242,15 @@ def _check_channels(checkpoint: Checkpoint, place: Path, connected: bool) -> Non
             )
         )
     condition = latent if controller is None else controller.channels
-    found = {
-        "denoising_unet in_channels": (checkpoint.denoiser.config.in_channels, latent + condition),
-        "denoising_unet out_channels": (needed, latent),
-        "ID_enc in_channels": (checkpoint.id_encoder.config.in_channels, latent),
+    info, denoiser, encoder = checkpoint.info, checkpoint.denoiser, checkpoint.id_encoder
+    wanted = input_channels(info.identity, info.action_units, latent, condition)
+    found: dict[str, tuple[Any, int]] = {
+        f"denoising_unet {name}": (denoiser.config.get(name), count)
+        for name, count in wanted.items()
     }
+    found["denoising_unet out_channels"] = (needed, latent)
+    if "in_channels" in encoder.config:
+        found["ID_enc in_channels"] = (encoder.config["in_channels"], latent)
     for name, (value, expected) in found.items():
         if value != expected:
             raise CheckpointError(

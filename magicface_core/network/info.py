@@ -11,10 +11,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import CheckpointError
+from .action_unit_inputs import ActionUnitKind
 from .attribute_controller import ControllerKind
+from .identity_paths import IdentityKind
 
 FORMAT_VERSION = 1
 OFFICIAL_FACE_FRACTION = 352 / 1.5 / 512  # detector's box / side of the released 512 px crop
@@ -26,6 +28,8 @@ class CheckpointInfo:
 
     name                  for users
     resolution            pixels along one side of the crop the networks see
+    identity              see ``identity_paths.py``
+    action_units          see ``action_unit_inputs.py``
     attribute_controller  see ``attribute_controller.py``
     locality              distance penalty of the attention heads, see ``reference_attention.py``
     region                what the background picture blacks out: "face" or "person"
@@ -44,6 +48,8 @@ class CheckpointInfo:
     name: str = "magicface"
     format_version: int = FORMAT_VERSION
     resolution: int = 512
+    identity: IdentityKind = "reference-attention"
+    action_units: ActionUnitKind = "linear"
     attribute_controller: ControllerKind = "concatenation"
     locality: tuple[float, ...] = ()
     region: Literal["face", "person"] = "person"
@@ -86,6 +92,12 @@ class CheckpointInfo:
         unknown = sorted(set(tree) - set(known))
         if unknown:
             raise CheckpointError(f"{where} has unknown keys {unknown[:3]}; known: {known}")
+        for name, kinds in _KINDS.items():
+            if name in tree and tree[name] not in kinds:
+                raise CheckpointError(
+                    f"{where}: {name} is {tree[name]!r}, which is out of range; "
+                    f"allowed: {', '.join(kinds)}"
+                )
         for name, value in tree.items():
             if name in _ALLOWED and not _ALLOWED[name](value):
                 raise CheckpointError(
@@ -120,12 +132,17 @@ def _kind(kind: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, kind)
 
 
+_KINDS: dict[str, tuple[str, ...]] = {
+    "identity": get_args(IdentityKind),
+    "action_units": get_args(ActionUnitKind),
+    "attribute_controller": get_args(ControllerKind),
+    "region": ("face", "person"),
+}
+
 _ALLOWED: dict[str, Callable[[Any], bool]] = {
     "name": _kind(str),
     "resolution": _whole(32, 4096),
-    "attribute_controller": lambda value: value in ("concatenation", "convolution"),
     "locality": _numbers(0.0),
-    "region": lambda value: value in ("face", "person"),
     "face_fraction": _number(0.1, 1.0),
     "crop_offset": _numbers(-1.0, count=2),
     "mask_dilation": _number(0.0, 1.0),

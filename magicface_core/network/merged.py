@@ -3,7 +3,8 @@
 Tensors have the keys of the folder's files under a prefix, ``denoising_unet.``, ``ID_enc.``,
 ``vae.`` and ``attribute_controller.``, and the prompt's embedding is ``prompt_embeds``; all but the
 first two may be absent. The file's metadata holds the folder's JSON files as text: ``magicface``,
-``scheduler``, and each network's ``config.json`` under the network's name.
+``scheduler``, and each network's ``config.json`` under the network's name; or, from writers that
+cannot set metadata, a tensor holds them (``described.py``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, OutputError
 from ..files import check_destination
+from .described import DESCRIPTION_KEY, read_description
 from .info import CheckpointInfo
 from .parts import (
     OPTIONAL_PARTS,
@@ -62,6 +64,10 @@ class MergedPart:
         """The tensors by name without the prefix."""
         return self._file.entries()
 
+    def fingerprint(self) -> str:
+        """That of the tensors by name without the prefix."""
+        return self._file.fingerprint()
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names, without the prefix, and shapes of the tensors."""
         return self._file.shapes()
@@ -99,7 +105,8 @@ class MergedFile:
                 "file that merge_checkpoint made of one."
             )
         known = tuple(f"{name}." for name in (*REQUIRED_PARTS, *OPTIONAL_PARTS))
-        stray = [key for key in self.header if not key.startswith(known) and key != PROMPT_KEY]
+        alone = (PROMPT_KEY, DESCRIPTION_KEY)
+        stray = [key for key in self.header if not key.startswith(known) and key not in alone]
         if stray:
             raise CheckpointError(
                 f"{self.place} holds tensors of no network of MagicFace: {', '.join(stray[:3])}. "
@@ -114,8 +121,8 @@ class MergedFile:
     @cached_property
     def metadata(self) -> dict[str, str]:
         """The JSON texts by name."""
-        _ = self.header  # its checks come first
-        return read_metadata(self.place)
+        described = DESCRIPTION_KEY in self.header  # whose checks come first
+        return read_metadata(self.place) | (read_description(self.place) if described else {})
 
     def parsed(self, name: str) -> dict[str, Any]:
         """One of the JSON texts."""

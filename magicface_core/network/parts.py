@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from .configs import LAYOUT, infer_config
+from .fingerprints import fingerprint
 from .info import CheckpointInfo, read_info
 from .weights import (
     Entry,
@@ -51,6 +52,9 @@ class Part(Protocol):
 
     def entries(self) -> dict[str, Entry]:
         """Its tensors as the file's header describes them."""
+
+    def fingerprint(self) -> str:
+        """What tells it from others of its shape, see ``fingerprints.py``."""
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of its tensors, without reading them."""
@@ -124,6 +128,10 @@ class FilePart:
         own = network_entries(self.file, self._is_own)
         return {key.removeprefix(self.prefix): entry for key, entry in own.items()}
 
+    def fingerprint(self) -> str:
+        """That of the tensors by name without the prefix."""
+        return fingerprint(self.file, self.entries())
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names, without the prefix, and shapes of the network's tensors."""
         return {key: entry.shape for key, entry in self.entries().items()}
@@ -172,6 +180,10 @@ class FolderPart:
     def entries(self) -> dict[str, Entry]:
         """The weights file's tensors."""
         return self._file.entries()
+
+    def fingerprint(self) -> str:
+        """That of the weights file."""
+        return self._file.fingerprint()
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the weights file."""

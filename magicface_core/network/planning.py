@@ -13,15 +13,17 @@ from torch import nn
 from ..errors import CheckpointError
 from .attribute_controller import ConvolutionController
 from .autoencoder import Autoencoder, PatchAutoencoder, to_current_keys
+from .denoisers import build_denoiser
+from .identity_paths import IDENTITY_PATHS, IdentityEncoder
 from .info import CheckpointInfo
 from .ldm import from_ldm, is_ldm, key_table, to_ldm
 from .parts import CheckpointParts, Part
-from .unet import build_unet, to_released_keys, to_stock_keys
+from .unet import to_released_keys, to_stock_keys
 from .weights import check_shapes, load_into
 
 N = TypeVar("N", bound=nn.Module)
 MAX_REPEATS = 64
-REPEATS = ("layers_per_block", "transformer_layers_per_block", "blocks")
+REPEATS = ("layers_per_block", "transformer_layers_per_block", "blocks", "num_hidden_layers")
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,21 @@ def check_size(part: Part) -> None:
             )
 
 
-def plan_unet(
-    part: Part, au_inputs: int | None, info: CheckpointInfo
-) -> Plan[UNet2DConditionModel]:
-    """One of the two UNets; ``au_inputs`` is 12 for the denoiser and None for the ID encoder."""
+def plan_denoiser(part: Part, info: CheckpointInfo) -> Plan[UNet2DConditionModel]:
+    """The denoiser that takes identity and AUs as the checkpoint says."""
     config = part.config()
     return plan(
         part,
-        lambda: build_unet(config, au_inputs, info.locality),
+        lambda: build_denoiser(config, info.identity, info.action_units, info.locality),
         to_stock_keys,
         to_released_keys,
     )
+
+
+def plan_id_encoder(part: Part, info: CheckpointInfo) -> Plan[IdentityEncoder]:
+    """What sees the identity, as the checkpoint says."""
+    config, path = part.config(), IDENTITY_PATHS[info.identity]
+    return plan(part, lambda: path.build_encoder(config, info.locality))
 
 
 def plan_autoencoder(part: Part) -> Plan[Autoencoder]:

@@ -91,11 +91,8 @@ class ReferenceSelfAttention:
         key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
         if reference is not None:
             reference_key, reference_value = reference.for_batch(self.index, len(hidden_states))
-            key = torch.cat([key, reference_key.to(key.dtype)], dim=1)
-            value = torch.cat([value, reference_value.to(value.dtype)], dim=1)
-        if self.locality:
-            query, key = add_distance_penalty(query, key, attn.heads, self.locality)
-        attended = scaled_dot_product(query, key, value, attn.heads)
+            key, value = join(key, reference_key), join(value, reference_value)
+        attended = attend(query, key, value, attn.heads, self.locality)
         return attn.to_out[1](attn.to_out[0](attended))
 
 
@@ -115,6 +112,31 @@ class PromptAttention:
             attn.to_q(hidden_states), attn.to_k(prompt), attn.to_v(prompt), attn.heads
         )
         return attn.to_out[1](attn.to_out[0](attended))
+
+
+def join(own: Tensor, reference: Tensor) -> Tensor:
+    """What a denoiser's layer attends to: own tokens [B,N,C], then the reference's [B,M,C].
+
+    The same for tokens, keys and values, since layers act on each token alone.
+    """
+    return torch.cat([own, reference.to(own.dtype)], dim=1)
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, locality: Sequence[float] = ()
+) -> Tensor:
+    """Attention of own queries [B,N,C] to joined keys and values [B,N+M,C] -> [B,N,C].
+
+    locality is one slope per head, or empty: see ``add_distance_penalty``.
+    """
+    if locality:
+        query, key = add_distance_penalty(query, key, heads, locality)
+    return scaled_dot_product(query, key, value, heads)
+
+
+def slopes_of_heads(locality: Sequence[float], heads: int) -> tuple[float, ...]:
+    """A checkpoint's ``locality`` repeated to a layer's number of heads; empty stays empty."""
+    return tuple(locality[h % len(locality)] for h in range(heads)) if locality else ()
 
 
 def scaled_dot_product(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
@@ -175,8 +197,7 @@ def install_processors(unet: UNet2DConditionModel, locality: Sequence[float] = (
     ``locality`` is repeated to the number of heads of each layer.
     """
     for index, block in enumerate(transformer_blocks(unet)):
-        heads = block.attn1.heads
-        slopes = [locality[h % len(locality)] for h in range(heads)] if locality else ()
+        slopes = slopes_of_heads(locality, block.attn1.heads)
         block.attn1.set_processor(ReferenceSelfAttention(index, slopes))
         if block.attn2 is not None:
             block.attn2.set_processor(PromptAttention())

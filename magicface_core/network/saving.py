@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .attribute_controller import ConvolutionController
 from .autoencoder import Autoencoder
+from .identity_paths import IdentityEncoder
 from .info import CheckpointInfo
 from .unet import to_released_keys
 from .weights import write_tensors
@@ -22,7 +23,7 @@ def save_checkpoint(
     folder: Path,
     *,
     denoiser: UNet2DConditionModel,
-    id_encoder: UNet2DConditionModel,
+    id_encoder: IdentityEncoder,
     vae: Autoencoder,
     prompt_embeds: Tensor,
     scheduler_config: Mapping[str, Any],

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from .action_unit_inputs import ActionUnitKind
 from .attribute_controller import ControllerKind, ConvolutionController
 from .autoencoder import PatchAutoencoder
 from .checkpoint import STABLE_DIFFUSION_SCHEDULER
+from .denoisers import ControlledUNet, build_denoiser, input_channels
+from .identity_paths import IDENTITY_PATHS, IdentityKind
 from .info import CheckpointInfo
 from .saving import save_checkpoint
-from .unet import AU_COUNT, build_unet
 
 TINY_UNET: dict[str, Any] = {
     "sample_size": 4,
@@ -25,11 +28,26 @@ TINY_UNET: dict[str, Any] = {
     "norm_num_groups": 4,
 }
 
+TINY_IMAGE_ENCODER: dict[str, Any] = {
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+    "width": TINY_UNET["cross_attention_dim"],
+}
+"""CLIP's image encoder with a projection to the tiny UNet's cross-attention."""
+
 
 def write_tiny_checkpoint(
     folder: Path,
     *,
     resolution: int = 32,
+    identity: IdentityKind = "reference-attention",
+    action_units: ActionUnitKind = "linear",
     attribute_controller: ControllerKind = "concatenation",
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
@@ -39,18 +57,36 @@ def write_tiny_checkpoint(
     torch.manual_seed(seed)
     vae = PatchAutoencoder(patch_size=8, latent_channels=4, width=8, blocks=1, pixel_width=4)
     controller = ConvolutionController(4, 8) if attribute_controller == "convolution" else None
+    channels = input_channels(identity, action_units, latent=4, condition=4)
+    shape = {**TINY_UNET, "in_channels": 4, "out_channels": 4}
+    encoder = TINY_IMAGE_ENCODER if identity == "image-encoder" else shape
+    denoiser = build_denoiser({**shape, **channels}, identity, action_units)
+    if isinstance(denoiser, ControlledUNet):
+        _fill_zeros(denoiser.controlnet)
     settings = {"steps": 2, "guidance": 1.0, "region": "face", "name": "tiny", **info}
     save_checkpoint(
         folder,
-        denoiser=build_unet({**TINY_UNET, "in_channels": 8, "out_channels": 4}, AU_COUNT),
-        id_encoder=build_unet({**TINY_UNET, "in_channels": 4, "out_channels": 4}, None),
+        denoiser=denoiser,
+        id_encoder=IDENTITY_PATHS[identity].build_encoder(encoder, ()),
         vae=vae,
         prompt_embeds=torch.randn(1, 3, 4),
         scheduler_config=STABLE_DIFFUSION_SCHEDULER,
         info=CheckpointInfo(
-            resolution=resolution, attribute_controller=attribute_controller, **settings
+            resolution=resolution,
+            identity=identity,
+            action_units=action_units,
+            attribute_controller=attribute_controller,
+            **settings,
         ),
         controller=controller,
         dtype=dtype,
     )
     return folder
+
+
+@torch.no_grad()
+def _fill_zeros(controlnet: nn.Module) -> None:
+    """A new ControlNet changes nothing, because some of its layers are zero."""
+    for parameter in controlnet.parameters():
+        if not parameter.any():
+            parameter.normal_(std=0.1)

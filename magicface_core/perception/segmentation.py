@@ -104,14 +104,14 @@ def face_region(image: torch.Tensor, mesh: np.ndarray, person: torch.Tensor) -> 
     size = (image.shape[-2], image.shape[-1])
 
     def polygon(vertices: Sequence[int]) -> torch.Tensor:
-        return _polygon(mesh[list(vertices), :2], size).to(image.device)
+        return polygon_mask(mesh[list(vertices), :2], size).to(image.device)
 
     up = mesh[10, :2] - mesh[152, :2]
     length = float(np.linalg.norm(up))
     oval, core = polygon(OVAL), polygon(CORE)
     samples = (polygon(SKIN[0]) | polygon(SKIN[1]) | polygon(SKIN[2])) & oval
-    distance = _skin_distance(image, samples, polygon(FOREHEAD) & oval)
-    forehead = _polygon(_raised_oval(mesh), size).to(image.device) & ~oval
+    distance = skin_distance(image, samples, polygon(FOREHEAD) & oval)
+    forehead = polygon_mask(_raised_oval(mesh), size).to(image.device) & ~oval
     region = oval | (forehead & (distance < SKIN_DISTANCE) & person)
     region |= dilate(oval, max(1, round(0.012 * length))) & person
     rim = oval & ~core & ~erode(oval, max(2, round(0.06 * length)))
@@ -124,7 +124,7 @@ def face_region(image: torch.Tensor, mesh: np.ndarray, person: torch.Tensor) -> 
     return fill_holes(close_mask(region, max(2, round(0.02 * length))))
 
 
-def _polygon(points: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
+def polygon_mask(points: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     """Pixels [1,1,H,W] more than half inside a polygon of continuous points [N,2]."""
     height, width = size
     canvas = Image.new("L", (2 * width, 2 * height))
@@ -147,7 +147,7 @@ def _raised_oval(mesh: np.ndarray) -> np.ndarray:
     return oval
 
 
-def _skin_distance(
+def skin_distance(
     image: torch.Tensor, samples: torch.Tensor, forehead: torch.Tensor
 ) -> torch.Tensor:
     """[1,1,H,W]: how many robust deviations each pixel's colour is from the face's own skin.
@@ -162,7 +162,7 @@ def _skin_distance(
     smooth = gaussian_blur(color, 1.5)
     skin = _deviations(smooth, color[0][:, samples[0, 0]])
     alike = forehead & (skin < SKIN_DISTANCE)
-    if 2 * alike.sum() < forehead.sum():
+    if not alike.any() or 2 * alike.sum() < forehead.sum():
         return skin
     return torch.minimum(skin, _deviations(smooth, color[0][:, alike[0, 0]]))
 

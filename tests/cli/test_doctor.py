@@ -93,3 +93,67 @@ def test_a_package_that_cannot_be_imported_is_a_fault(monkeypatch: pytest.Monkey
     monkeypatch.setattr(doctor, "import_module", refuse)
     faults = doctor.collect()["faults"]
     assert any("diffusers" in fault and "libcudart" in fault for fault in faults)
+
+
+PORTRAIT = ASSETS / "portrait.png"
+
+
+def test_a_good_photo_leaves_with_0(magicface: Callable) -> None:
+    outcome = magicface("doctor", PORTRAIT)
+    assert outcome.code == 0, outcome.out
+    assert "512 x 512 pixels, face 0 of 1: nothing to complain about" in outcome.out
+    assert "packages" not in outcome.out  # the installation is not asked for
+
+
+def test_warnings_leave_with_0(magicface: Callable, astronaut: Path) -> None:
+    outcome = magicface("doctor", astronaut)
+    assert outcome.code == 0
+    assert "warning face width: 91 pixels (allowed: at least 115)" in outcome.out
+    assert "-> Use a larger version" in outcome.out
+
+
+def test_problems_leave_with_1(magicface: Callable, faceless: Path, tiny_face: Path) -> None:
+    assert magicface("doctor", faceless).code == 1
+    outcome = magicface("doctor", tiny_face)
+    assert outcome.code == 1, outcome.out
+    assert "problem face width" in outcome.out
+    assert magicface("doctor", PORTRAIT, "--face", 3).code == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_what_is_no_photo_leaves_with_2(
+    magicface: Callable, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "photo.png"
+    if content is not None:
+        path.write_bytes(content)
+    outcome = magicface("doctor", path)
+    assert outcome.code == 2
+    assert "photo.png" in outcome.error_line
+
+
+def test_a_photo_as_json(magicface: Callable) -> None:
+    report = json.loads(magicface("doctor", PORTRAIT, "--json").out)
+    assert report["photo"] == str(PORTRAIT)
+    assert report["ok"] is True
+    assert {check["level"] for check in report["checks"]} == {"ok"}
+
+
+def test_the_framing_is_that_of_the_model(magicface: Callable, tiny_checkpoint: Path) -> None:
+    """mini wants less room around the face than the published framing."""
+
+    def most(*options: object) -> float:
+        checks = json.loads(magicface("doctor", PORTRAIT, "--json", *options).out)["checks"]
+        share = next(check for check in checks if check["name"] == "face share")
+        return float(share["allowed"][1])
+
+    assert most() > most("--model", tiny_checkpoint) == pytest.approx(55)
+    refused = magicface("doctor", PORTRAIT, "--model", "nowhere")
+    assert refused.code == 2
+    assert "nowhere" in refused.error_line
+
+
+def test_a_parser_that_is_not_there(magicface: Callable) -> None:
+    refused = magicface("doctor", PORTRAIT, "--parser", "bisenet")
+    assert refused.code == 2
+    assert "download bisenet" in refused.error_line

@@ -63,6 +63,15 @@ def test_person_region_reaches_further(edit: Callable, astronaut: Path, tmp_path
     assert shares[0] < shares[1]
 
 
+def test_face_only_reaches_less_far(edit: Callable, astronaut: Path, tmp_path: Path) -> None:
+    shares = []
+    for words in (("--region", "person", "--face-only"), ("--region", "person")):
+        output = tmp_path / f"{len(words)}.png"
+        assert edit(astronaut, "--au", "AU12=4", *words, output=output).code == 0
+        shares.append(changed(astronaut, output).mean())
+    assert 0 < shares[0] < 0.6 * shares[1]
+
+
 def test_zero_delta_returns_the_photograph(edit: Callable, astronaut: Path, tmp_path: Path) -> None:
     assert edit(astronaut, "--au", "AU12=0").code == 0
     assert not changed(astronaut, tmp_path / "out.png").any()

@@ -7,7 +7,10 @@ from pathlib import Path
 import folder_paths
 from magicface_pack.magicface_core.errors import ModelError
 from magicface_pack.magicface_core.models.catalogue import BISENET
+from magicface_pack.magicface_core.perception.backends import TABLES as PARTS
 from magicface_pack.nodes import backends, files, memory
+from magicface_pack.nodes.action_units import AUEstimateNode
+from magicface_pack.nodes.face import BackgroundPose
 
 
 def use_roots(*roots: Path) -> None:
@@ -53,3 +56,23 @@ def check_a_backend_that_is_not_there(folder: Path) -> None:
     except ModelError as error:
         text = str(error)
     assert "download bisenet" in text
+
+
+def check_validation_says_what_there_is(folder: Path) -> None:
+    use_roots(folder)
+    assert backends.validate_backend("au_estimator", None) is True
+    assert backends.validate_backend("au_estimator", "embedded") is True
+    refused = str(backends.validate_backend("au_estimator", "libreface"))
+    assert "auto takes embedded now" in refused
+    assert f'magicface models download libreface --accept-licence --dir "{folder}"' in refused
+    # A saved workflow may name a backend of another version, or of nobody.
+    assert "For libreface (" in str(backends.validate_backend("au_estimator", "openface"))
+
+
+def check_tooltips_name_what_brings_the_best_backend(folder: Path) -> None:
+    use_roots(folder)
+    for node, part in ((AUEstimateNode, "au_estimator"), (BackgroundPose, "parser")):
+        (combo,) = (entry for entry in node.define_schema().inputs if entry.id == "backend")
+        best = PARTS[part][0].name
+        assert combo.options == backends.backend_choices(part)
+        assert f"magicface models download {best}," in combo.tooltip

@@ -28,6 +28,19 @@ def test_sliders_and_preset_add_up(client: Client, graph: Graph) -> None:
     assert "AU4" in text
 
 
+def test_the_estimator_is_chosen_by_its_name(client: Client, graph: Graph) -> None:
+    named = estimate(graph, "astronaut.png")
+    graph.set(named, backend="embedded")
+    texts = [
+        graph.show_text(node[2]) for node in (named, estimate(graph, "astronaut.png"))
+    ]  # the second as a workflow that was saved without a backend
+    run = client.succeed(graph)
+    assert run.text(texts[0]) == run.text(texts[1])
+    graph.set(named, backend="libreface")
+    with pytest.raises(RefusedError, match="magicface models download libreface"):
+        client.run(graph)
+
+
 def presets(client: Client) -> list[str]:
     _, options = client.schemas["MagicFace_AUDeltaBuilder"]["input"]["required"]["preset"]
     found: list[str] = options["options"]

@@ -157,6 +157,37 @@ def test_own_mask_of_the_whole_picture_limits_paste_back(
     assert not np.array_equal(edited, original)
 
 
+def test_masks_restrict_a_repainted_person_to_the_face(
+    client: Client, graph: Graph, source_pictures: Pictures
+) -> None:
+    """As Paste Back's help says: the face before and after the edit, joined and widened."""
+    edit = portrait_edit(graph, AU12=3.0)
+    graph.set(edit.background, region="person")
+    whole = graph.show_mask(edit.pasted[1])
+    before, after = (
+        graph.add("MagicFace_BackgroundPose", face_image=face, crop=edit.crop[1], region="face")
+        for face in (edit.crop, edit.sampler)
+    )
+    both = graph.add(
+        "MaskComposite", destination=before[1], source=after[1], x=0, y=0, operation="add"
+    )
+    wider = graph.add("GrowMask", mask=both, expand=16, tapered_corners=True)
+    face_only = graph.add(
+        "MagicFace_PasteBack",
+        image=edit.image,
+        edited=edit.sampler,
+        crop=edit.crop[1],
+        mask=wider,
+    )
+    shown, mask = graph.show(face_only), graph.show_mask(face_only[1])
+    run = client.succeed(graph)
+    inside, person = (client.pictures(run, node)[0, ..., 0] > 0 for node in (mask, whole))
+    assert 0.1 < inside.sum() / person.sum() < 0.8
+    edited, original = client.pictures(run, shown)[0], source_pictures["portrait"]
+    assert np.array_equal(edited[~inside], original[~inside])
+    assert not np.array_equal(edited, original)
+
+
 def test_crop_mask_feeds_mask_nodes(client: Client, graph: Graph) -> None:
     edit = portrait_edit(graph)
     graph.show_mask(graph.add("GrowMask", mask=edit.crop[2], expand=4, tapered_corners=True))

@@ -24,6 +24,10 @@ NODES = {
     "ExpressionReport",
     "SaveExpression",
     "LoadExpression",
+    "PortraitCheck",
+    "LoadNative",
+    "Conditioning",
+    "Sigmas",
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comfyui_client import Client
-from comfyui_graphs import portrait_edit
+from comfyui_graphs import native_edit, portrait_edit
 from comfyui_server import Installation, Server
 
 MODES = {"--lowvram": "LOW_VRAM", "--novram": "NO_VRAM"}
@@ -60,3 +60,19 @@ def test_edits_are_those_of_the_plain_server(
     assert report["models"], "the checkpoint is not under ComfyUI's memory manager"
     if not frugal.with_card:
         assert any(model["loaded"] < model["bytes"] for model in report["models"])
+
+
+@pytest.mark.parametrize("checkpoint", ["tiny", "mini"])
+def test_native_edits_are_those_of_the_plain_server(
+    frugal: Frugal, client: Client, checkpoint: str
+) -> None:
+    graph = client.graph()
+    edit = native_edit(graph, checkpoint=checkpoint)
+    expected = client.pictures(client.succeed(graph), edit.shown).astype(int)
+    memory = graph.show_text(graph.add("MagicFaceTest_Memory", after=edit.decoded))
+    run = frugal.client.succeed(graph)
+    assert np.abs(frugal.client.pictures(run, edit.shown) - expected).mean() < 0.5
+    held = {model["name"]: model for model in json.loads(run.text(memory))["models"]}
+    native = held["MagicFaceNative"]
+    if not frugal.with_card:
+        assert native["loaded"] < native["bytes"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from comfyui_client import Client
-from comfyui_graphs import Graph, Node, portrait_edit
+from comfyui_graphs import Graph, Node, native_edit, portrait_edit
 
 
 def test_every_node_in_one_graph(client: Client, graph: Graph) -> None:
@@ -17,6 +17,7 @@ def test_every_node_in_one_graph(client: Client, graph: Graph) -> None:
     swept = graph.add("MagicFace_AUSweep", steps=2, delta=built)
     played = graph.add("MagicFace_AUKeyframes", target=swept, frames=2, hold=0, and_back=False)
     edit = portrait_edit(graph, image, played)
+    native = native_edit(graph, played)
     shown = [
         graph.show(graph.add("MagicFace_ExpressionSheet", image=edit.sampler, delta=played)),
         graph.show(
@@ -26,8 +27,11 @@ def test_every_node_in_one_graph(client: Client, graph: Graph) -> None:
         ),
         graph.show_text(swept[1]),
         graph.show_text(aus[2]),
+        graph.show_text(graph.add("MagicFace_Sigmas", model=native.model)),
+        native.shown,
     ]
     graph.add("MagicFace_SaveExpression", delta=played)
+    graph.add("MagicFace_PortraitCheck", image=image, crop=edit.crop[1])
     run = client.succeed(graph)
     own = {
         Node(key): entry["class_type"]

@@ -21,9 +21,13 @@ SNAPSHOT = Path(__file__).parent / "schemas.json"
 REWRITE = "MAGICFACE_REWRITE_SCHEMAS"
 PREFIX = "MagicFace_"
 KEPT = ("default", "min", "max", "step", "round", "advanced", "multiline", "display")
-FILES = {("MagicFace_LoadModel", "checkpoint"), ("MagicFace_LoadExpression", "file")}
+FILES = {
+    ("MagicFace_LoadModel", "checkpoint"),
+    ("MagicFace_LoadNative", "checkpoint"),
+    ("MagicFace_LoadExpression", "file"),
+}
 CORE_TYPES = {
-    *("IMAGE", "MASK", "LATENT", "VAE", "CLIP", "BOUNDING_BOX"),
+    *("IMAGE", "MASK", "LATENT", "VAE", "CLIP", "BOUNDING_BOX", "MODEL", "CONDITIONING", "SIGMAS"),
     *("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"),
 }
 SECTIONS = {

@@ -20,6 +20,7 @@ from magicface_core.cropping import (
     estimate_frames,
 )
 from magicface_core.errors import FaceTooSmallError, ImageError, NoFaceError
+from magicface_core.frames import background_frames, paste_frames
 from magicface_core.geometry import Crop
 from magicface_core.images import channels_last, to_tensor
 from magicface_core.perception import Face, Perception
@@ -239,3 +240,39 @@ def test_squares_by_frame_number(cropped: CroppedFaces) -> None:
     mixed = replace(cropped.crops, frames=(None, entry))
     assert mixed.squares(2) == {1: entry.crop}
     assert replace(cropped.crops, frames=(None,)).squares(4) == {}
+
+
+SIDES = {"left": (1, 0), "right": (-1, 0), "top": (0, 1), "bottom": (0, -1), "corner": (0.7, 0.7)}
+
+
+def cut_by(photo: Tensor, side: str, degrees: float) -> Tensor:
+    """[1,3,401,401] of the photo turned, its face against one side and partly beyond it."""
+    angle, reach = np.radians(degrees), 0.36 * 230
+    x, y = Crop((0, 0), 1, (1, 1), angle).rotation @ np.array(SIDES[side]) * reach
+    return Crop((225 + x, 130 + y), 230.0, (512, 512), angle).extract(photo, 401)
+
+
+@pytest.mark.parametrize("degrees", [0, 35])
+@pytest.mark.parametrize("side", SIDES)
+def test_faces_cut_by_a_border_go_there_and_back(
+    perception: Perception, photo: Tensor, side: str, degrees: float
+) -> None:
+    """An edit reaches the border at full weight, and no edge of the crop cuts the face."""
+    picture = cut_by(photo, side, degrees)
+    found = crop_faces(picture, perception, Framing(face_fraction=0.567, mask_dilation=0.016))
+    drawn = background_frames(found.pictures, perception, found.crops)
+    same, weight = paste_frames(picture, found.pictures, found.crops, mask=drawn.mask)
+    assert torch.equal(same, picture)
+    (entry,) = found.crops.frames
+    assert entry is not None
+    assert (entry.crop.angle != 0) == (degrees != 0)
+    mesh = entry.crop.to_source(entry.face.mesh[:468, :2], 512)
+    assert ((mesh < 0) | (mesh > 401)).any()
+    seen = mesh[((mesh > 3) & (mesh < 398)).all(1)].astype(int)
+    assert weight[0, 0, seen[:, 1], seen[:, 0]].gt(0).float().mean() > 0.9
+    borders = {"left": weight[..., 0], "right": weight[..., -1], "top": weight[:, :, 0]}
+    assert borders.get(side, weight[:, :, -1] if side == "bottom" else weight).max() > 0.999
+    edited, weight = paste_frames(picture, 1 - found.pictures, found.crops, mask=drawn.mask)
+    untouched = (weight == 0).expand_as(picture)
+    assert torch.equal(edited[untouched], picture[untouched])
+    assert (edited != picture).any()

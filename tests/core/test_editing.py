@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import magicface_core
-from magicface_core import AUDelta, MagicFace, Settings, editing, identities
+from magicface_core import AUDelta, MagicFace, Settings, editing
 from magicface_core.cropping import crop_faces
 from magicface_core.editing import (
     EncodedIdentity,
@@ -25,7 +25,7 @@ from magicface_core.editing import (
 from magicface_core.errors import ImageError, MagicFaceError
 from magicface_core.frames import background_frames, paste_frames
 from magicface_core.images import load_image, to_tensor
-from magicface_core.network import Checkpoint, load_checkpoint
+from magicface_core.network import Checkpoint, identity_paths, load_checkpoint
 from magicface_core.network.tiny import write_tiny_checkpoint
 from magicface_core.preparation import Framing
 
@@ -166,6 +166,31 @@ def test_settings_that_cannot_work(
         render(golden_checkpoint, identity, background, [SMILE])
 
 
+def test_an_identity_of_another_checkpoint_of_the_same_shapes(
+    tiny: Checkpoint, identity: EncodedIdentity, tmp_path: Path
+) -> None:
+    """Its features have the right shapes and would be sampled without a word."""
+    other = load_checkpoint(write_tiny_checkpoint(tmp_path / "a", resolution=64, seed=1), "cpu")
+    message = "encoded by another checkpoint .* connect the same model to ID Encoder and MagicFace"
+    for moved in (identity, identity.rows([0]), identity.to("cpu")):
+        with pytest.raises(MagicFaceError, match=message):
+            render(other, moved, BACKGROUNDS[:1], [SMILE])
+    same = replace(tiny, compute_dtype=torch.float32)
+    assert close(
+        edited(same, identity, BACKGROUNDS[:1], [SMILE]),
+        edited(tiny, identity, BACKGROUNDS[:1], [SMILE]),
+    )
+
+
+def test_networks_that_come_from_no_file_are_told_by_their_shapes(
+    tiny: Checkpoint, identity: EncodedIdentity
+) -> None:
+    unknown = replace(tiny, fingerprint="")
+    assert identity.fingerprint == tiny.fingerprint != ""
+    assert encode_identities(unknown, FACES[:1]).fingerprint == ""
+    assert edited(unknown, identity, BACKGROUNDS[:1], [SMILE])
+
+
 # --- zero deltas --------------------------------------------------------------------------------
 
 
@@ -259,9 +284,9 @@ def test_one_face_is_projected_once(
     tiny: Checkpoint, identity: EncodedIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
-    project = identities.project_reference
+    project = identity_paths.project_reference
     monkeypatch.setattr(
-        identities, "project_reference", lambda *inputs: calls.append(1) or project(*inputs)
+        identity_paths, "project_reference", lambda *inputs: calls.append(1) or project(*inputs)
     )
     edited(tiny, identity, BACKGROUNDS[:1], [SMILE] * 5, batch_size=2, keep_detail=True)
     assert len(calls) == 1

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from magicface_core.background import BackgroundPose
-from magicface_core.cropping import CroppedFaces, FaceCrops, crop_faces
+from magicface_core.cropping import CroppedFaces, FaceCrop, FaceCrops, crop_faces
 from magicface_core.errors import ImageError, NoFaceError
 from magicface_core.frames import background_frames, paste_frames
-from magicface_core.images import channels_last
+from magicface_core.geometry import Crop
+from magicface_core.images import channels_last, to_tensor, to_uint8
 from magicface_core.perception import Face, JawPoints, Perception
 from magicface_core.perception.mesh import MeshJaw
 from magicface_core.preparation import Framing, enlarge_to, prepare, reduce_to
@@ -49,6 +52,37 @@ def mixed(cropped: CroppedFaces) -> FaceCrops:
     """Crops of three frames, the middle one without a face."""
     entry = cropped.crops.frames[0]
     return replace(cropped.crops, frames=(entry, None, entry))
+
+
+SQUARES = {
+    "enlarged": Crop((225.5, 130.3), 140.7, (512, 401)),
+    "reduced": Crop((250.0, 200.5), 900.0, (512, 401)),
+    "turned": Crop((225.5, 180.0), 333.3, (512, 401), 0.6),
+    "turned over a corner": Crop((60.0, 350.0), 250.0, (512, 401), -0.7),
+}
+SCALED = [
+    (512, "none"),
+    (257, "bilinear"),
+    (301, "area"),
+    (333, "lanczos"),
+    (701, "nearest-exact"),
+    (600, "lanczos"),
+    (645, "bicubic"),
+]
+"""Sizes and filters of the nodes and programs that scale pictures."""
+
+
+def scaled_by(manner: str, pictures: Tensor, size: int) -> Tensor:
+    """[B,3,size,size] by a filter of torch, or by Pillow in eight bits."""
+    if manner != "lanczos":
+        return F.interpolate(pictures, (size, size), mode=manner).clamp(0, 1)
+    lanczos = Image.Resampling.LANCZOS
+    return torch.cat(
+        [
+            to_tensor(Image.fromarray(to_uint8(picture)).resize((size, size), lanczos))
+            for picture in pictures.split(1)
+        ]
+    )
 
 
 def disc(size: int, radius: float = 0.3) -> Tensor:
@@ -188,11 +222,41 @@ class TestPasteFrames:
         assert (edited * (weight == 1)).max() < 1e-6
         assert (weight == 1).any()
 
-    def test_edits_scaled_by_other_nodes(self, photo: Tensor, cropped: CroppedFaces) -> None:
-        scaled = torch.nn.functional.interpolate(cropped.pictures, (900, 900), mode="bilinear")
-        pasted, _ = paste_frames(photo, scaled, cropped.crops)
-        assert (pasted - photo).abs().mean() < 1e-3
-        assert (pasted - photo).abs().max() < 0.06
+    @pytest.mark.parametrize("name", SQUARES)
+    @pytest.mark.parametrize(("size", "manner"), SCALED)
+    def test_the_round_trip_of_an_unedited_crop(
+        self, photo: Tensor, name: str, size: int, manner: str
+    ) -> None:
+        """Within one grey level inside, bit for bit outside, whoever scaled the crop."""
+        frames = torch.cat([photo, photo.flip(-1)])[..., :401, :]
+        crop = SQUARES[name]
+        crops = FaceCrops((FaceCrop(crop, NOTHING),), crop.source_size, FRAMING)
+        faces = torch.cat([crop.extract(frame, 512) for frame in frames.split(1)])
+        edits = faces if manner == "none" else scaled_by(manner, faces, size)
+        pasted, weight = paste_frames(frames, edits, crops, mask=disc(512, 0.6))
+        assert (pasted - frames).abs().max() <= 1 / 255
+        assert torch.equal(
+            pasted[(weight == 0).expand_as(frames)], frames[weight.eq(0).expand_as(frames)]
+        )
+        assert weight.max() == 1
+        if manner == "none":
+            assert torch.equal(pasted, frames)
+
+    def test_a_crop_that_was_saved_and_loaded(self, photo: Tensor, cropped: CroppedFaces) -> None:
+        for offset in (0.0, 0.5):  # ComfyUI cuts off, other programs round
+            levels = (cropped.pictures * 255 + offset).floor() / 255
+            pasted, _ = paste_frames(photo, levels, cropped.crops)
+            assert (pasted - photo).abs().max() <= 1 / 255
+
+    def test_a_mask_of_the_whole_picture_reaches_its_border(self, photo: Tensor) -> None:
+        crop = Crop((10.0, 250.0), 200.0, (511, 512), 0.4)
+        crops = FaceCrops((FaceCrop(crop, NOTHING),), crop.source_size, FRAMING)
+        mask = torch.zeros(1, 1, 512, 511)
+        mask[..., 220:280, :60] = 1
+        edit = torch.rand(1, 3, 300, 300)
+        _, weight = paste_frames(photo[..., :511], edit, crops, mask=mask)
+        assert weight[..., 240:260, :30].min() > 0.999
+        assert not weight[mask == 0].any()
 
     def test_one_photo_with_many_edits(
         self, photo: Tensor, cropped: CroppedFaces, background: BackgroundPose

@@ -98,6 +98,32 @@ def test_a_strongly_tilted_face_is_cropped_upright() -> None:
     assert slightly.angle == 0
 
 
+@pytest.mark.parametrize("place", [(20, 150), (380, 150), (200, 20), (200, 280), (30, 270)])
+@pytest.mark.parametrize("roll", [35, -50, 90, 150])
+def test_a_turned_square_holds_what_a_border_leaves_of_the_face(
+    place: tuple[float, float], roll: float
+) -> None:
+    face = oval_face(place, 120, 160, math.radians(roll))
+    crop = crop_for_face(face, (400, 300))
+    assert crop.angle == pytest.approx(math.radians(roll))
+    points = face.mesh[:, :2]
+    visible = points[((points >= 0) & (points <= (400, 300))).all(1)]
+    assert len(visible) < len(points)
+    places = crop.to_crop(visible, 1)
+    assert places.min() > -1e-6
+    assert places.max() < 1 + 1e-6
+    within = ((visible > 40) & (visible < (360, 260))).all(1)
+    assert (abs(places[within] - 0.5) < 0.48).all()
+
+
+def test_a_turned_square_moves_inside_the_picture() -> None:
+    """As an upright one does, where the face leaves it room."""
+    crop = crop_for_face(oval_face((170, 300), 120, 160, math.radians(45)), (800, 600))
+    corners = crop.to_source(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), 1)
+    assert corners.min() > -1e-6
+    assert corners[:, 0].min() == pytest.approx(0)
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.4, -2.8])
 def test_points_there_and_back(angle: float) -> None:
     crop = Crop((210.5, 99.25), 133.0, (400, 300), angle)

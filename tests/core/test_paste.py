@@ -10,6 +10,7 @@ from magicface_core.errors import ImageError
 from magicface_core.geometry import Crop, paste_back
 from magicface_core.images import to_uint8
 from magicface_core.paste import keep_detail
+from magicface_core.resampling import resample
 
 
 def random_picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -95,6 +96,34 @@ def test_an_edge_on_the_picture_border_is_not_faded() -> None:
     _, weight = paste_back(source, edited, crop, torch.ones(1, 1, 40, 40))
     assert float(weight[0, 0, 79, 40]) == 1  # the crop's lower side is the picture's
     assert float(weight[0, 0, 40, 40]) < 0.5  # its upper side lies within the picture
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, -2.0])
+@pytest.mark.parametrize("place", [(4.0, 40.0), (76.0, 40.0), (40.0, 4.0), (40.0, 76.0)])
+def test_a_mask_that_ends_with_the_picture_is_not_faded_there(
+    place: tuple[float, float], angle: float
+) -> None:
+    """At all four borders, though nothing was drawn beyond them."""
+    source = torch.full((1, 3, 80, 80), 0.2)
+    crop = Crop(place, 50.0, (80, 80), angle)
+    within = resample(
+        torch.ones(1, 1, 80, 80), crop.matrix_to_source(100), (100, 100), padding="zeros"
+    )
+    _, weight = paste_back(source, torch.full((1, 3, 100, 100), 0.8), crop, (within > 0.5).float())
+    column, row = (min(max(int(value), 0), 79) for value in place)
+    assert float(weight[0, 0, row, column]) == 1
+    edges = {(4.0, 40.0): (40, 0), (76.0, 40.0): (40, 79), (40.0, 4.0): (0, 40)}
+    assert float(weight[(0, 0, *edges.get(place, (79, 40)))]) > 0.999
+
+
+def test_without_a_feather_the_edge_is_hard() -> None:
+    source, mask = torch.full((1, 3, 100, 100), 0.2), torch.zeros(1, 1, 100, 100)
+    mask[..., 20:80, 20:80] = 1
+    crop = Crop((50.0, 50.0), 100.0, (100, 100))
+    edited = torch.full((1, 3, 100, 100), 0.8)
+    result, weight = paste_back(source, edited, crop, mask, feather=0.0)
+    assert torch.equal(weight, mask)
+    torch.testing.assert_close(result, torch.where(mask > 0, edited, source))
 
 
 def test_detail_is_kept_where_the_edit_changed_nothing() -> None:

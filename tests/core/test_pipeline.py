@@ -206,6 +206,16 @@ def test_region_and_face_can_be_chosen(model: MagicFace, photo: Image.Image) -> 
         model.edit(photo, SMILE, face=1)
 
 
+def test_face_only_leaves_hair_and_clothes_alone(model: MagicFace, photo: Image.Image) -> None:
+    person = model.edit(photo, SMILE, region="person")
+    face = model.edit(photo, SMILE, region="person", face_only=True)
+    change = [(pixels(result.image) != pixels(photo)).any(-1) for result in (person, face)]
+    assert 0.05 < change[1].sum() / change[0].sum() < 0.6
+    assert not change[1][np.asarray(face.mask) == 0].any()
+    full = (np.asarray(face.mask) == 255) & (np.asarray(person.mask) == 255)
+    assert np.abs(pixels(face.image)[full] - pixels(person.image)[full]).max() <= 1
+
+
 def test_bad_arguments(model: MagicFace, tiny_checkpoint: Path) -> None:
     with pytest.raises(ImageError, match="batch of 2"):
         model.edit(torch.zeros(2, 64, 64, 3), SMILE)

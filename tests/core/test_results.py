@@ -51,8 +51,29 @@ def test_detail_is_kept_where_the_edit_changes_nothing(prepared: Prepared) -> No
     reference = prepared.model_input
     same = pasted(prepared, reference.clone(), reference, SMILE)
     assert np.array_equal(same.image, to_uint8(prepared.source))
-    blurred = pasted(prepared, reference.clone(), None, SMILE)
-    assert not np.array_equal(blurred.image, same.image)
+    unedited = pasted(prepared, reference.clone(), None, SMILE)
+    assert np.array_equal(unedited.image, same.image)
+
+
+def test_a_shift_of_tone_is_taken_back(prepared: Prepared) -> None:
+    """Of a checkpoint whose rendering of the unedited face is not compared."""
+    source = np.asarray(to_uint8(prepared.source)).astype(int)
+    toned = (prepared.model_input * 0.9 + 0.06).clamp(0, 1)
+    result = pasted(prepared, toned, None, SMILE)
+    inside = np.asarray(result.mask) == 255
+    assert np.abs(np.asarray(result.image).astype(int) - source)[inside].mean() < 1
+    uncorrected = pasted(prepared, toned, prepared.model_input, SMILE)
+    assert np.abs(np.asarray(uncorrected.image).astype(int) - source)[inside].mean() > 4
+
+
+def test_a_mask_of_its_own_says_where_to_paste(prepared: Prepared) -> None:
+    mask = prepared.background.mask.clone()
+    mask[..., :256, :] = 0
+    result = pasted(prepared, 1 - prepared.model_input, None, SMILE, mask=mask)
+    whole = pasted(prepared, 1 - prepared.model_input, None, SMILE)
+    inside, before = np.asarray(result.mask) > 0, np.asarray(whole.mask) > 0
+    assert 0.2 < inside.sum() / before.sum() < 0.8
+    assert not (inside & ~before).any()
 
 
 def test_colour_profile_is_kept(prepared: Prepared) -> None:

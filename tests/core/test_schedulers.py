@@ -15,6 +15,7 @@ from magicface_core.schedulers import (
     NOISE_ONLY,
     SCHEDULERS,
     make_scheduler,
+    noise_levels,
     noise_ratio,
     predicted_clean,
     step_options,
@@ -121,3 +122,24 @@ def test_one_generator_for_each_row() -> None:
     assert torch.equal(after[0], after[1])
     assert torch.equal(after[0], after[2])
     assert float(after[0].std()) > 0
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_noise_levels_fall_from_step_to_step(name: str) -> None:
+    solver = make_scheduler(name, config())
+    solver.set_timesteps(5)
+    levels = noise_levels(solver)
+    assert levels.shape == (6,)
+    assert levels.dtype == torch.float32
+    assert (levels.diff() < 0).all()
+
+
+@pytest.mark.parametrize(("name", "last"), [("unipc", 0.0292), ("ddim", 0.0292), ("euler", 0.0)])
+def test_noise_levels_are_those_of_the_timesteps(name: str, last: float) -> None:
+    """The released solver ends at the lowest level of the training, not at zero."""
+    solver = make_scheduler(name, config())
+    solver.set_timesteps(50)
+    levels = noise_levels(solver)
+    visited = torch.tensor([noise_ratio(solver, float(step)) for step in solver.timesteps])
+    torch.testing.assert_close(levels[:-1], visited, rtol=1e-3, atol=1e-4)
+    assert levels[-1] == pytest.approx(last, abs=1e-4)

@@ -121,3 +121,61 @@ def portrait_edit(
     return PortraitEdit(
         graph, model, image, crop, background, identity, delta, sampler, pasted, saved
     )
+
+
+@dataclass
+class NativeEdit:
+    """The edit of a portrait's face by ComfyUI's own sampler, shown as it was decoded."""
+
+    graph: Graph
+    model: Node
+    image: Node
+    delta: Node | Link
+    crop: Node
+    background: Node
+    conditioning: Node
+    sampler: Node
+    decoded: Node
+    shown: Node
+
+
+def native_edit(
+    graph: Graph,
+    delta: Node | Link | None = None,
+    checkpoint: str = "tiny",
+    model: Node | Link | None = None,
+    dtype: str = "auto",
+    masked: bool = False,
+    **sampling: Any,
+) -> NativeEdit:
+    """Add the whole native edit; ``model`` is a patched MODEL, sampling KSampler's settings."""
+    loader = graph.add("MagicFace_LoadNative", checkpoint=checkpoint, dtype=dtype)
+    image = graph.add("LoadImage", image="portrait.png")
+    if delta is None:
+        delta = graph.add("MagicFace_AUDeltaBuilder", AU12=5.0, AU6=3.0)
+    crop = graph.add("MagicFace_FaceCrop", model=loader[1], image=image)
+    background = graph.add("MagicFace_BackgroundPose", face_image=crop, crop=crop[1])
+    conditioning = graph.add(
+        "MagicFace_Conditioning",
+        positive=loader[3],
+        negative=loader[3],
+        vae=loader[2],
+        identity=graph.add("MagicFace_IDEncoder", model=loader[1], face_image=crop),
+        background=background,
+        delta=delta,
+        **({"mask": background[1]} if masked else {}),
+    )
+    settings = {"steps": 3, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal"}
+    sampler = graph.add(
+        "KSampler",
+        model=model or loader,
+        positive=conditioning,
+        negative=conditioning[1],
+        latent_image=conditioning[2],
+        **{**settings, **sampling},
+    )
+    decoded = graph.add("VAEDecode", samples=sampler, vae=loader[2])
+    shown = graph.show(decoded)
+    return NativeEdit(
+        graph, loader, image, delta, crop, background, conditioning, sampler, decoded, shown
+    )

@@ -6,13 +6,20 @@ With MAGICFACE_TEST_VRAM=LOW_VRAM or NO_VRAM the CPU is managed like a graphics 
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from typing import Any
 
+import comfy.controlnet
+import comfy.lora
 import comfy.model_management as mm
+import comfy.ops
 import comfy.sd
+import comfy.utils
+import folder_paths
 import torch
+from comfy.cldm.cldm import ControlNet
 from comfy.taesd.taesd import TAESD
 from comfy_api.latest import ComfyExtension, io
 
@@ -115,6 +122,75 @@ class OutOfMemoryOnce(io.ComfyNode):
         return io.NodeOutput(model)
 
 
+class RandomControlNet(io.ComfyNode):
+    """A ControlNet of random weights that fits a MODEL with Stable Diffusion's kind of UNet."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MagicFaceTest_RandomControlNet",
+            category=CATEGORY,
+            inputs=[io.Model.Input("model")],
+            outputs=[io.ControlNet.Output("control_net")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any) -> io.NodeOutput:
+        config = model.model.model_config.unet_config
+        kept = set(inspect.signature(ControlNet.__init__).parameters) & set(config)
+        groups = next(m for m in model.model.modules() if isinstance(m, torch.nn.GroupNorm))
+
+        def group_norm(num_groups: int, num_channels: int, **settings: Any) -> torch.nn.Module:
+            return layers.GroupNorm(groups.num_groups, num_channels, **settings)
+
+        layers = comfy.ops.manual_cast
+        own = type("Layers", (layers,), {"GroupNorm": staticmethod(group_norm)})
+        arguments = {key: config[key] for key in kept} | {
+            "in_channels": config["out_channels"],
+            "hint_channels": 3,
+            "dtype": torch.float32,
+            "operations": own,
+        }
+        network = ControlNet(**arguments)
+        noise = torch.Generator().manual_seed(0)
+        for parameter in network.parameters():
+            parameter.data = 0.1 * torch.randn(parameter.shape, generator=noise)
+        return io.NodeOutput(
+            comfy.controlnet.ControlNet(network, load_device=mm.get_torch_device())
+        )
+
+
+class RandomLoRA(io.ComfyNode):
+    """Writes a LoRA of random numbers for a MODEL's self-attention to models/loras."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MagicFaceTest_RandomLoRA",
+            category=CATEGORY,
+            inputs=[io.Model.Input("model"), io.String.Input("name")],
+            outputs=[io.String.Output("text")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, model: Any, name: str) -> io.NodeOutput:
+        noise = torch.Generator().manual_seed(0)
+        found = comfy.lora.model_lora_keys_unet(model.model, {})
+        weights = model.model.state_dict()
+        tensors = {}
+        for key, target in found.items():
+            if key.startswith("lora_unet_down") and "attn1_to" in key:
+                outputs, inputs = weights[target].shape
+                tensors[f"{key}.lora_up.weight"] = torch.randn(outputs, 2, generator=noise)
+                tensors[f"{key}.lora_down.weight"] = torch.randn(2, inputs, generator=noise)
+                tensors[f"{key}.alpha"] = torch.tensor(2.0)
+        folder = folder_paths.get_folder_paths("loras")[0]
+        os.makedirs(folder, exist_ok=True)
+        comfy.utils.save_torch_file(tensors, os.path.join(folder, name))
+        return io.NodeOutput(str(len(tensors)), ui={"text": [str(len(tensors))]})
+
+
 class Memory(io.ComfyNode):
     """The models that ComfyUI holds now, as JSON: name, bytes, bytes on the device."""
 
@@ -145,7 +221,15 @@ class MagicFaceTestExtension(ComfyExtension):
     """All nodes of the test pack."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [NotANumber, Boxes, RandomVAE, OutOfMemoryOnce, Memory]
+        return [
+            NotANumber,
+            Boxes,
+            RandomVAE,
+            OutOfMemoryOnce,
+            Memory,
+            RandomControlNet,
+            RandomLoRA,
+        ]
 
 
 async def comfy_entrypoint() -> MagicFaceTestExtension:

@@ -13,21 +13,18 @@ from magicface_training.config import TrainConfig, load_config
 from magicface_training.data.edit_sets import EditSets
 from magicface_training.train import train
 
-# Validation on fewer batches than in earnest.
-VALIDATION_BATCHES = 2
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 SCENES, EXPRESSIONS, SIZE = 2, 3, 32
 Configure = Callable[..., TrainConfig]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_cpu_thread_and_short_validation() -> Iterator[None]:
+def one_cpu_thread() -> Iterator[None]:
     """Bit-identical results need one device and one number of threads."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setattr("magicface_training.validation.BATCHES", VALIDATION_BATCHES)
         yield
     torch.set_num_threads(threads)
 
@@ -90,6 +87,10 @@ def trial(shards: Path, autoencoder: Path) -> Callable[[Path], list[str]]:
         "optim.decay_steps=0",
         "run.log_every=1",
         "run.validate_every=100",
+        "run.tracker=none",
+        "validation.rows=8",
+        "validation.bins=2",
+        "validation.identities=0",
     ]
 
 

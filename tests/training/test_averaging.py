@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from magicface_training.averaging import WeightAverage
+from magicface_training.settings import ConfigError
 from torch import nn
 
 
@@ -25,6 +26,41 @@ def test_decay_grows_to_its_setting(decay: float, step: int, expected: float) ->
     average.update(step)
     assert float(average.shadow["weight"]) == pytest.approx(expected)
     assert float(layer.weight.detach()) == 0.0
+
+
+def test_every_few_steps_with_the_same_decay() -> None:
+    often, seldom = (WeightAverage(module(1.0), 0.9, every=every) for every in (1, 4))
+    for average in (often, seldom):
+        for step in range(1, 401):
+            with torch.no_grad():
+                average.parameters["weight"].fill_(step / 400)
+            average.update(step)
+    found = [float(average.shadow["weight"]) for average in (often, seldom)]
+    assert found[1] == pytest.approx(found[0], rel=0.02)
+
+
+def test_bfloat16_weights_are_averaged_in_float32() -> None:
+    """Steps that bfloat16 cannot show add up, and the trained weights come back as they were."""
+    layer = module(1.0).to(torch.bfloat16)
+    average = WeightAverage(layer, 0.9999, torch.device("cpu"))
+    with torch.no_grad():
+        layer.weight.fill_(1.01)
+    trained = layer.weight.clone()
+    for step in range(10_000, 10_100):
+        average.update(step)
+    assert average.shadow["weight"].dtype == torch.float32
+    assert 1.0 < float(average.shadow["weight"]) < 1.001
+    with average.applied():
+        assert float(layer.weight.detach()) == 1.0
+    assert torch.equal(layer.weight, trained)
+
+
+def test_another_module_is_refused() -> None:
+    average = WeightAverage(module(1.0), 0.9)
+    average.load({"weight": torch.full((1, 1), 2.0)})
+    assert float(average.shadow["weight"]) == 2.0
+    with pytest.raises(ConfigError, match=r"averages other weights .*\(bias, weight\)"):
+        average.load({"bias": torch.zeros(1)})
 
 
 def test_applied_gives_the_trained_weights_back() -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from magicface_training.config import ConfigError, OptimConfig, TrainConfig, load_config
+import yaml
+from magicface_training.config import (
+    ConfigError,
+    ObjectiveConfig,
+    OptimConfig,
+    TrainConfig,
+    load_config,
+)
 from magicface_training.initialise import _info
 
 from magicface_core.network.info import CheckpointInfo
@@ -20,8 +28,9 @@ def load(tmp_path: Path, text: str, *overrides: str) -> TrainConfig:
     return load_config(path, overrides)
 
 
-def test_the_three_configurations_are_there() -> None:
-    assert {path.stem for path in CONFIGS} >= {"mini", "paper", "tiny-cpu"}
+def test_the_configurations_are_there() -> None:
+    names = {"mini", "paper", "tiny-cpu", "24gb", "16gb", "finetune"}
+    assert {path.stem for path in CONFIGS} >= names
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -43,6 +52,42 @@ def test_paper_settings() -> None:
     assert config.info["guidance"] == 3.0
     assert config.objective == TrainConfig().objective
     assert config.optim == TrainConfig().optim
+
+
+def test_every_setting_of_the_paper_is_explained() -> None:
+    """paper.yaml leaves no setting of objective and optimisation to defaults, nor uncommented."""
+    path = next(path for path in CONFIGS if path.stem == "paper")
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    optional = {"huber_width"}
+    for section, kind in (("objective", ObjectiveConfig), ("optim", OptimConfig)):
+        names = {field.name for field in fields(kind)} - optional
+        assert set(tree[section]) == names
+    lines = path.read_text(encoding="utf-8").splitlines()
+    start, end = lines.index("model:"), lines.index("run:")
+    for line in lines[start:end]:
+        assert "#" in line or line.endswith(":") or line.lstrip().startswith("#"), line
+
+
+@pytest.mark.parametrize("name", ["24gb", "16gb"])
+def test_smaller_cards_train_on_as_many_pairs(name: str) -> None:
+    config, paper = (load_config(f"{stem}.yaml") for stem in (name, "paper"))
+    assert config.objective == paper.objective
+    assert config.optim.learning_rate == paper.optim.learning_rate
+    pairs = config.data.identities_per_step * config.optim.accumulation
+    assert pairs == 4 * paper.data.identities_per_step
+    assert config.optim.gradient_checkpointing
+
+
+def test_shipped_configurations_are_found_by_name(tmp_path: Path) -> None:
+    assert load_config("paper") == load_config("configs/paper.yaml") == load_config("paper.yaml")
+    own = tmp_path / "paper.yaml"
+    own.write_text("optim: {steps: 3}")
+    assert load_config(own).optim.steps == 3
+
+
+def test_yaml_reads_no_and_off_as_false(tmp_path: Path) -> None:
+    config = load(tmp_path, "optim: {mixed_precision: no, ema: off}")
+    assert (config.optim.mixed_precision, config.optim.ema) == ("no", "off")
 
 
 def test_empty_file_is_all_defaults(tmp_path: Path) -> None:
@@ -86,13 +131,26 @@ def test_stages_add_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
-        ("optim: {step: 5}", (), r"unknown settings \['step'\] under optim; known: \['betas'"),
+        (
+            "optim: {step: 5}",
+            (),
+            r"unknown settings \['step'\] under optim; known: \['accumulation'",
+        ),
         ("optimizer: {steps: 5}", (), r"unknown settings \['optimizer'\] under the top"),
         ("optim: {steps: many}", (), "optim.steps is 'many'; expected int"),
         ("optim: {steps: true}", (), "optim.steps is True; expected int"),
         ("optim: {learning_rate: fast}", (), "optim.learning_rate is 'fast'; expected a number"),
         ("optim: {betas: 0.9}", (), "optim.betas is 0.9; expected numbers"),
         ("objective: {loss: l3}", (), r"objective.loss is 'l3'; allowed: \('l2', 'huber'\)"),
+        ("optim: {accumulation: 0}", (), "optim.accumulation is 0; choose 1 or more"),
+        ("optim: {ema_decay: 1.5}", (), r"optim.ema_decay is 1.5; choose 0..1"),
+        ("run: {keep: 0}", (), "run.keep is 0; choose 1 or more"),
+        ("objective: {au_dropout: -1}", (), r"au_dropout is -1.0; choose 0..1"),
+        ("validation: {aus: [3]}", (), r"validation.aus holds \[3\]; known units: \[1, 2"),
+        ("validation: {aus: 3}", (), "validation.aus is 3; expected a list of int"),
+        ("optim: {ema: true}", (), "optim.ema is True; allowed"),
+        ("optim: {weights: bfloat16}", (), "would be rounded away"),
+        ("", ("optim.steps=[",), "is not a YAML value"),
         ("optim: 5", (), "optim is 5; expected settings"),
         ("stages: 5", (), "stages is 5; expected a list of stages"),
         ("stages: [{begin: 5}]", (), r"unknown settings \['begin'\] under stages\[0\]"),

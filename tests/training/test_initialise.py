@@ -1,4 +1,4 @@
-"""The three starts of training, and the parameters that never get a gradient."""
+"""The three starts of training, for every way of identity and AUs."""
 
 from __future__ import annotations
 
@@ -6,25 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from magicface_training.autoencoder import write
 from magicface_training.config import ConfigError
-from magicface_training.initialise import Networks, Start, dead_parameters, initialise
-from safetensors.torch import save_file
+from magicface_training.initialise import Start, dead_parameters, initialise
+from tiny_start import write_clip, write_stable_diffusion
 from torch import Tensor
 
 from magicface_core.errors import CheckpointError
 from magicface_core.network import load_checkpoint
-from magicface_core.network.tiny import TINY_UNET
-from magicface_core.network.unet import AU_COUNT, build_unet
-from magicface_core.network.weights import read_config
-
-GOLDEN_NETWORK = Path(__file__).parents[1] / "golden" / "network"
-
-
-def released_shape() -> Networks:
-    torch.manual_seed(0)
-    denoiser = build_unet(read_config(GOLDEN_NETWORK / "denoising_unet"), AU_COUNT)
-    return Networks(denoiser, build_unet(read_config(GOLDEN_NETWORK / "ID_enc"), None), None)
+from magicface_core.network.denoisers import ControlledUNet
+from magicface_core.network.identity_paths import IDENTITY_PATHS
+from magicface_core.network.tiny import write_tiny_checkpoint
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -35,45 +26,6 @@ def predicted(start: Start, condition: Tensor, delta: Tensor, channels: int = 4)
     inputs = (random(2, channels, 4, 4), condition, random(1, channels, 4, 4, seed=1), delta)
     with torch.no_grad():
         return start.networks(*inputs, torch.tensor([10, 500]), start.prompt_embeds)
-
-
-# --- gradients ----------------------------------------------------------------------------------
-
-
-def test_dead_parameters_are_those_without_gradient() -> None:
-    networks = released_shape()
-    dead = {id(p) for p in dead_parameters(networks.id_encoder)}
-    assert len(dead) == 26
-    networks.requires_grad_(True)
-    inputs = (random(2, 4, 8, 8), random(2, 4, 8, 8, seed=1), random(1, 4, 8, 8, seed=2))
-    delta, timestep = random(2, 12, seed=3), torch.tensor([3, 700])
-    networks(*inputs, delta, timestep, random(1, 5, 32, seed=4)).square().mean().backward()
-    without = {id(p) for p in networks.parameters() if p.grad is None}
-    assert without == dead
-    for name, parameter in networks.named_parameters():
-        if id(parameter) not in dead:
-            assert parameter.grad is not None
-            assert torch.isfinite(parameter.grad).all(), name
-    assert networks.denoiser.class_embedding.weight.grad.any()
-    assert networks.id_encoder.conv_in.weight.grad.any()
-
-
-def test_dead_parameters_are_frozen_from_the_start() -> None:
-    frozen = {n for n, p in released_shape().named_parameters() if not p.requires_grad}
-    assert len(frozen) == 26
-    last = "id_encoder.up_blocks.3.attentions.2."
-    ends = (f"{last}transformer_blocks.0.", f"{last}proj_out.", "id_encoder.conv_")
-    assert all(name.startswith(ends) for name in frozen)
-
-
-def test_targets_share_the_run_of_the_id_encoder() -> None:
-    networks = released_shape()
-    sizes: list[int] = []
-    networks.id_encoder.conv_in.register_forward_pre_hook(lambda _, x: sizes.append(len(x[0])))
-    inputs = (random(6, 4, 8, 8), random(6, 4, 8, 8), random(2, 4, 8, 8), random(6, 12))
-    with torch.no_grad():
-        networks(*inputs, torch.full((6,), 9), random(1, 5, 32))
-    assert sizes == [2]
 
 
 # --- from scratch -------------------------------------------------------------------------------
@@ -106,18 +58,7 @@ def test_missing_autoencoder(configure, tmp_path: Path) -> None:
 
 @pytest.fixture
 def stable_diffusion(tmp_path: Path) -> Path:
-    """A diffusers folder in the shape of Stable Diffusion, with tiny random networks."""
-    from magicface_core.network.autoencoder import PatchAutoencoder
-
-    folder = tmp_path / "sd"
-    torch.manual_seed(0)
-    unet = build_unet({**TINY_UNET, "in_channels": 4, "out_channels": 4}, None)
-    (folder / "unet").mkdir(parents=True)
-    unet.save_config(folder / "unet")
-    save_file(unet.state_dict(), folder / "unet" / "diffusion_pytorch_model.safetensors")
-    write(PatchAutoencoder(latent_channels=4, width=4, blocks=1), folder / "vae")
-    save_file({"prompt_embeds": random(1, 7, 4)}, folder / "prompt_embeds.safetensors")
-    return folder
+    return write_stable_diffusion(tmp_path / "sd")
 
 
 @pytest.mark.parametrize("controller", ["concatenation", "convolution"])
@@ -196,3 +137,67 @@ def test_another_prediction_type_is_refused(configure, tiny_checkpoint: Path) ->
     settings = ("model.start=magicface", f"model.start_folder={tiny_checkpoint}")
     with pytest.raises(ConfigError, match="'sample', but the checkpoint was trained with 'epsilon"):
         initialise(configure(*settings, "objective.prediction=sample"))
+
+
+# --- other ways of identity and AUs -------------------------------------------------------------
+
+KINDS = [
+    ("convolution", "linear"),
+    ("image-encoder", "linear"),
+    ("controlnet", "zero-append"),
+    ("reference-attention", "convolution"),
+]
+
+
+@pytest.mark.parametrize(("identity", "units"), KINDS)
+def test_kinds_from_scratch(configure, tmp_path: Path, identity: str, units: str) -> None:
+    pytest.importorskip("transformers")
+    start = initialise(
+        configure(
+            f"model.identity={identity}",
+            f"model.action_units={units}",
+            f"model.image_encoder={write_clip(tmp_path / 'clip')}",
+        )
+    )
+    assert (start.info.identity, start.info.action_units) == (identity, units)
+    denoiser = start.networks.denoiser
+    if isinstance(denoiser, ControlledUNet):
+        copied = denoiser.controlnet.conv_in.weight
+        assert torch.equal(copied, denoiser.conv_in.weight)
+
+
+@pytest.mark.parametrize(("identity", "units"), KINDS)
+def test_kinds_of_a_checkpoint_stay(configure, tmp_path: Path, identity: str, units: str) -> None:
+    pytest.importorskip("transformers")
+    folder = write_tiny_checkpoint(tmp_path / "tiny", identity=identity, action_units=units)
+    settings = ("model.start=magicface", f"model.start_folder={folder}", "model.locality=[]")
+    start = initialise(configure(*settings))
+    assert (start.info.identity, start.info.action_units) == (identity, units)
+    assert start.networks.identity_path is IDENTITY_PATHS[identity]
+    asked = initialise(configure(*settings, f"model.identity={identity}"))
+    assert asked.info == start.info
+    other = next(kind for kind, _ in KINDS if kind not in (identity, "reference-attention"))
+    with pytest.raises(ConfigError, match=rf"model\.identity is '{other}', but the checkpoint in"):
+        initialise(configure(*settings, f"model.identity={other}"))
+
+
+def test_a_controlnet_alone_on_a_magicface_checkpoint(configure, tmp_path: Path) -> None:
+    folder = write_tiny_checkpoint(tmp_path / "tiny", identity="controlnet")
+    settings = ("model.start=magicface", f"model.start_folder={folder}", "model.locality=[]")
+    start = initialise(
+        configure(*settings, "model.identity=controlnet", "model.freeze_denoiser=true")
+    )
+    trained = {n for n, p in start.networks.named_parameters() if p.requires_grad}
+    assert trained
+    assert all(name.startswith("denoiser.controlnet.") for name in trained)
+
+
+@pytest.mark.parametrize("settings", [(), ("model.identity=controlnet",)])
+def test_a_frozen_denoiser_that_could_not_learn(configure, settings: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="freeze_denoiser leaves nothing that can learn"):
+        initialise(configure("model.freeze_denoiser=true", *settings))
+
+
+def test_an_image_encoder_that_is_not_named(configure) -> None:
+    with pytest.raises(ConfigError, match=r"set model\.image_encoder to a folder"):
+        initialise(configure("model.identity=image-encoder"))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
-from magicface_training.config import OptimConfig
-from magicface_training.train import learning_rate, main, step_seed, train
+from magicface_training.config import ConfigError
+from magicface_training.train import main, train
+from runs import assert_same_state, log_lines
 from safetensors.torch import load_file
 
 from magicface_core.network import load_checkpoint
@@ -22,55 +21,20 @@ from magicface_core.sampling import decode, encode_background, encode_identity, 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "tiny-cpu.yaml"
 
 
-def assert_same_state(first: Path, second: Path) -> None:
-    for name in ("networks.safetensors", "average.safetensors"):
-        tensors = load_file(second / name)
-        for key, tensor in load_file(first / name).items():
-            assert torch.equal(tensor, tensors[key]), f"{name}: {key}"
-    one, other = (
-        torch.load(folder / "optimizer.pt", weights_only=True)["state"]
-        for folder in (first, second)
-    )
-    assert one.keys() == other.keys()
-    for key, moments in one.items():
-        for name, tensor in moments.items():
-            assert torch.equal(tensor, other[key][name]), f"optimizer: {key} {name}"
-
-
-# --- schedule and seeds -------------------------------------------------------------------------
-
-
-def test_learning_rate_curve() -> None:
-    config = OptimConfig(steps=100, learning_rate=1.0, warmup_steps=10, decay_steps=20)
-    rates = [learning_rate(step, config) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[:10] == sorted(rates[:10])
-    assert set(rates[9:81]) == {1.0}
-    assert rates[90] == pytest.approx(0.55)
-    assert rates[100] == pytest.approx(0.1)
-    assert rates[80:] == sorted(rates[80:], reverse=True)
-    constant = OptimConfig(steps=100, learning_rate=1e-5)
-    assert {learning_rate(step, constant) for step in range(101)} == {1e-5}
-
-
-def test_steps_and_processes_have_their_own_seeds() -> None:
-    seeds = {step_seed(*numbers) for numbers in product((0, 1), repeat=3)}
-    assert len(seeds) == 8
-    assert step_seed(0, 5, 1) == step_seed(0, 5, 1)
-
-
-# --- runs ---------------------------------------------------------------------------------------
-
-
 def test_two_steps_make_a_checkpoint_that_edits(configure) -> None:
     config = configure()
     folder = train(config)
     output = Path(config.run.output)
-    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    lines = log_lines(output)
     assert [line["step"] for line in lines] == [1, 2]
     for line in lines:
         assert 0 < line["loss"] < 100
-        assert line["gradient_norm"] > 0
+        assert line["samples_per_second"] > 0
+        assert 0 < line["memory_gb"] < 100
+        assert 0 <= line["data_wait_share"] < 1
+        parts = [line[f"gradient_norm_{part}"] for part in ("denoiser", "id_encoder")]
+        assert min(parts) > 0
+        assert line["gradient_norm"] == pytest.approx(sum(part**2 for part in parts) ** 0.5)
     assert [path.name for path in output.glob("state-*")] == ["state-00000002"]
     checkpoint = load_checkpoint(folder, "cpu")
     assert checkpoint.info.name == "tiny"
@@ -99,13 +63,16 @@ def test_other_objectives_and_the_convolutional_controller_train(
         configure(
             f"objective.prediction={prediction}",
             "objective.loss=huber",
+            "objective.min_snr=5",
             "model.attribute_controller=convolution",
+            "optim.ema=off",
             "optim.steps=1",
         )
     )
     checkpoint = load_checkpoint(folder, "cpu")
     assert checkpoint.controller is not None
     assert checkpoint.scheduler_config["prediction_type"] == prediction
+    assert checkpoint.info.training["weights"] == "trained"
 
 
 def test_tuning_a_magicface_checkpoint(configure, tiny_checkpoint: Path) -> None:
@@ -117,8 +84,11 @@ def test_tuning_a_magicface_checkpoint(configure, tiny_checkpoint: Path) -> None
     assert torch.equal(before.prompt_embeds, after.prompt_embeds)
 
 
-def resume_here(arguments: list[str]) -> None:
-    assert main([*arguments, "--resume"]) == 0
+# --- resuming -----------------------------------------------------------------------------------
+
+
+def resume_with_a_worker(arguments: list[str]) -> None:
+    assert main([*arguments, "--resume", "--set", "data.workers=1"]) == 0
 
 
 def resume_in_a_new_process(arguments: list[str]) -> None:
@@ -126,25 +96,78 @@ def resume_in_a_new_process(arguments: list[str]) -> None:
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
 
 
-@pytest.mark.parametrize("resume", [resume_here, resume_in_a_new_process])
+@pytest.mark.parametrize("resume", [resume_with_a_worker, resume_in_a_new_process])
 def test_resumed_run_is_bit_identical(
     configure, overrides: list[str], straight: Path, resume: Callable[[list[str]], None]
 ) -> None:
-    train(configure())
+    config = configure()
+    train(config)
     sets = [text for override in [*overrides, "optim.steps=4"] for text in ("--set", override)]
     resume(["--config", str(CONFIG), *sets])
-    output = Path(next(o for o in overrides if o.startswith("run.output=")).partition("=")[2])
+    output = Path(config.run.output)
     assert_same_state(straight, output / "state-00000004")
-    assert json.loads((output / "state-00000004" / "trainer.json").read_text())["step"] == 4
+    assert [line["step"] for line in log_lines(output)] == [1, 2, 3, 4]
+
+
+def test_states_are_not_run_over(configure) -> None:
+    config = configure("optim.steps=1")
+    train(config)
+    with pytest.raises(ConfigError, match=r"holds states up to state-00000001: add --resume"):
+        train(config)
+    assert train(config, resume=True).name == "checkpoint"  # nothing is left to do
+
+
+def test_resuming_with_other_settings(
+    configure, straight: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(configure("optim.steps=2"))
+    other = configure("optim.steps=4", "optim.learning_rate=2e-3", "optim.clip_norm=2.0")
+    with pytest.raises(ConfigError) as caught:
+        train(other, resume=True)
+    assert "optim.learning_rate was 0.001, is 0.002" in str(caught.value)
+    assert "optim.clip_norm was 1.0, is 2.0" in str(caught.value)
+    assert "optim.steps" not in str(caught.value)
+    assert "--accept-changes" in str(caught.value)
+    train(other, resume=True, accept_changes=True)
+    assert "resumed with another setting: optim.steps was 2, is 4" in caplog.text
+    output = Path(other.run.output)
+    rates = [line["learning_rate"] for line in log_lines(output)]
+    assert rates == pytest.approx([0.0002, 0.0004, 0.0012, 0.0016])
+
+
+def test_other_data_is_noticed(configure, shards: Path, tmp_path: Path) -> None:
+    config = configure("optim.steps=1")
+    train(config)
+    (tmp_path / "fewer").mkdir()
+    (tmp_path / "fewer" / "shard.npz").write_bytes((shards / "shard_0.npz").read_bytes())
+    (tmp_path / "moved").symlink_to(shards)
+    other = configure("optim.steps=2", f"data.train={tmp_path / 'fewer'}")
+    with pytest.raises(ConfigError, match="fingerprint was '"):
+        train(other, resume=True)
+    train(configure("optim.steps=2", f"data.train={tmp_path / 'moved'}"), resume=True)
+
+
+# --- saving and validating ----------------------------------------------------------------------
 
 
 def test_validation_changes_nothing(configure, straight: Path, tmp_path: Path) -> None:
     output = tmp_path / "validated"
-    train(configure("optim.steps=4", "run.validate_every=2", f"run.output={output}"))
+    grid = ("identities=1", "aus=[12]", "guidance=[1.0, 2.0]", "steps=1", "probe=false")
+    train(
+        configure(
+            "optim.steps=4",
+            "run.validate_every=2",
+            f"run.output={output}",
+            *(f"validation.{setting}" for setting in grid),
+        )
+    )
     assert_same_state(straight, output / "state-00000004")
-    assert (output / "validation.png").is_file()
-    lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "one_step_ratio" in line] == [2, 4]
+    assert [path.name for path in sorted((output / "validation").iterdir())] == [
+        "00000002.png",
+        "00000004.png",
+    ]
+    lines = log_lines(output)
+    assert [line["step"] for line in lines if "validation_loss" in line] == [2, 4]
 
 
 def test_old_states_go(configure) -> None:

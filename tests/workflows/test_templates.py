@@ -19,15 +19,22 @@ NAMES = [
     "copy_expression_from_photo",
     "edit_one_portrait",
     "edit_paste_upscale",
+    "native_edit",
+    "native_lora_upscale",
     "smile_animation_keyframes",
     "video_frames_and_report",
 ]
 PREFIX = "MagicFace_"
 TITLE = 30  # height of a node's title, above its position
 ROOM = 20  # between nodes, for what a renderer adds
-MUTED = 2
+MUTED, BYPASSED = 2, 4
+LOADERS = ("MagicFace_LoadModel", "MagicFace_LoadNative")
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
-OPEN_ENDED = {("MagicFace_LoadModel", "checkpoint"), ("MagicFace_LoadExpression", "file")}
+OPEN_ENDED = {
+    ("MagicFace_LoadModel", "checkpoint"),
+    ("MagicFace_LoadNative", "checkpoint"),
+    ("MagicFace_LoadExpression", "file"),
+}
 HOST = "https://huggingface.co/mengtingwei/magicface/resolve/main/"
 MOST_BYTES = 60_000
 
@@ -189,16 +196,15 @@ def test_nodes_say_where_they_come_from(template: Json) -> None:
 
 
 def test_only_a_node_that_needs_a_saved_file_is_off(template: Json) -> None:
-    off = {node["type"] for node in template["nodes"] if node["mode"] != 0}
-    assert off <= {"MagicFace_LoadExpression"}
-    assert all(node["mode"] in (0, MUTED) for node in template["nodes"])
+    off = {(node["type"], node["mode"]) for node in template["nodes"] if node["mode"] != 0}
+    assert off <= {("MagicFace_LoadExpression", MUTED), ("LoraLoaderModelOnly", BYPASSED)}
 
 
 # --- models and pictures ----------------------------------------------------------------------
 
 
 def test_the_loader_links_to_the_official_weights(template: Json) -> None:
-    (loader,) = [node for node in ours(template) if node["type"] == "MagicFace_LoadModel"]
+    (loader,) = [node for node in ours(template) if node["type"] in LOADERS]
     models = loader["properties"]["models"]
     assert [model["name"] for model in models] == [
         f"official/{part}/diffusion_pytorch_model.safetensors"
@@ -276,6 +282,18 @@ def test_a_note_on_the_left_says_how_to_start(template: Json) -> None:
 # --- API twins --------------------------------------------------------------------------------
 
 
+def before_bypassed(template: Json, start: int, output: int) -> tuple[str, int]:
+    """Where a link begins, past a bypassed node, which hands on its input of the same type."""
+    nodes = {node["id"]: node for node in template["nodes"]}
+    node = nodes[start]
+    if node["mode"] != BYPASSED:
+        return str(start), output
+    kind = node["outputs"][output]["type"]
+    (wanted,) = [slot["link"] for slot in node["inputs"] if slot["type"] == kind]
+    (link,) = [link for link in template["links"] if link[0] == wanted]
+    return before_bypassed(template, link[1], link[2])
+
+
 def test_the_twin_has_the_same_nodes_and_links(name: str, template: Json) -> None:
     """Whether values agree too is checked where ComfyUI's schemas are at hand."""
     twin = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
@@ -287,9 +305,9 @@ def test_the_twin_has_the_same_nodes_and_links(name: str, template: Json) -> Non
     assert {node: entry["class_type"] for node, entry in twin.items()} == runs
     nodes = {node["id"]: node for node in template["nodes"]}
     links = {
-        (str(end), nodes[end]["inputs"][socket]["name"], str(start), output)
+        (str(end), nodes[end]["inputs"][socket]["name"], *before_bypassed(template, start, output))
         for _, start, output, end, socket, _ in template["links"]
-        if nodes[start]["mode"] == 0
+        if nodes[start]["mode"] != MUTED and nodes[end]["mode"] == 0
     }
     twin_links = {
         (node, field, *value)

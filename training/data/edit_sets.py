@@ -1,4 +1,4 @@
-"""Batches of editing pairs from prepared shards of edit sets.
+"""Samples from shards of edit sets, which ``render.py`` makes.
 
 An edit set holds one identity in S scenes (pose, camera, light, background), each with E
 expressions, so any two pictures of one scene are an edit and its exact answer, and pictures of two
@@ -15,7 +15,8 @@ scenes are the paper's pairs (same identity, other expression, other pose or bac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import hashlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,36 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from magicface_core.errors import MagicFaceError
-
 from ..config import DataConfig
+from .errors import DataError
+from .samples import Batch, Sample, collate
+from .windows import Window, draw_window
+
+__all__ = ["Batch", "DataError", "EditSets"]
 
 DEFAULT_SCENES = 2
-
-
-class DataError(MagicFaceError):
-    """Training data that is missing or of another layout."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """R identity images and R*K targets; target row b belongs to identity b mod R.
-
-    Pictures are [.,3,H,W] in 0..1; ``mask`` [R*K,1,H,W] is 1 where the condition is black;
-    ``delta`` [R*K,12] is target - identity; ``same_scene`` [R*K] tells exact edits from pairs
-    across scenes.
-    """
-
-    identity: Tensor
-    target: Tensor
-    condition: Tensor
-    mask: Tensor
-    delta: Tensor
-    same_scene: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
-        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 class EditSets:
@@ -65,7 +44,8 @@ class EditSets:
                 f"no shards (*.npz) in {folder}; "
                 "make them with python -m magicface_training.data.render"
             )
-        shards = [np.load(p) for p in paths]
+        self.folder = folder
+        shards = [_opened(path) for path in paths]
         self.image = np.concatenate([s["image"] for s in shards])
         self.condition = np.concatenate([s["condition"] for s in shards])
         self.mask = np.concatenate([s["mask"] for s in shards])
@@ -77,27 +57,60 @@ class EditSets:
     def __len__(self) -> int:
         return len(self.image)
 
-    def batch(self, rng: np.random.Generator, config: DataConfig) -> Batch:
-        """Draw R identities (without repeats) and K targets for each.
+    def __reduce__(self) -> tuple[type[EditSets], tuple[Path | str]]:
+        """Worker processes read the shards themselves."""
+        return EditSets, (self.folder,)
 
-        What comes out depends on the generator and the configuration alone.
-        """
+    @property
+    def picture_size(self) -> int:
+        """Pixels along one side of the pictures."""
+        return self.size
+
+    @property
+    def region(self) -> str:
+        """What the renderer blacks out."""
+        return "face"
+
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """All are in memory."""
+        return ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of shapes, action units and masks; pictures follow from what rendered them."""
+        digest = hashlib.sha256(f"{self.image.shape} {self.scenes}".encode())
+        digest.update(np.ascontiguousarray(self.au).data)
+        digest.update(np.ascontiguousarray(self.mask).data)
+        return digest.hexdigest()
+
+    def check(self, config: DataConfig) -> None:
+        """Raise DataError where samples cannot be drawn as ``config`` asks."""
         if config.other_scene > 0 and self.scenes < 2:
             raise DataError(
                 "data.other_scene is above 0, but the shards hold one scene; set it to 0"
             )
+        if config.flip > 0:
+            raise DataError(
+                f"data.flip is {config.flip}, but edit sets are not mirrored: their dots are drawn "
+                "small and blurred; set it to 0"
+            )
+
+    def batch(self, rng: np.random.Generator, config: DataConfig) -> Batch:
+        """Draw R identities (without repeats) and K targets for each; without positions."""
+        self.check(config)
         count = config.identities_per_step
         people = rng.choice(len(self), count, replace=len(self) < count)
-        sources = [int(rng.integers(self.scenes * self.expressions)) for _ in people]
-        targets = [self._draw_targets(rng, s, config) for s in sources]
-        rows = [
-            (p, s, t[k])
-            for k in range(config.targets_per_identity)
-            for p, s, t in zip(people, sources, targets, strict=True)
-        ]
-        return self._gather(
-            list(zip(people, sources, strict=True)), rows, self._window(rng, config.window)
-        )
+        return collate([self.sample(int(person), rng, config) for person in people])
+
+    def sample(self, index: int, rng: np.random.Generator, config: DataConfig) -> Sample:
+        """A picture of identity ``index`` and K targets for it.
+
+        What comes out depends on the generator and the configuration alone.
+        """
+        source = int(rng.integers(self.scenes * self.expressions))
+        targets = self._draw_targets(rng, source, config)
+        return self._gather(index, source, targets, draw_window(rng, self.size, config.window))
 
     def _draw_targets(self, rng: np.random.Generator, source: int, config: DataConfig) -> list[int]:
         """Pictures of the source's scene; some the source itself, some of another scene."""
@@ -119,44 +132,39 @@ class EditSets:
         step = 1 if self.scenes == 2 else int(rng.integers(1, self.scenes))
         return (scene + step) % self.scenes
 
-    def _window(self, rng: np.random.Generator, window: int) -> tuple[slice, slice]:
-        """A centred square, moved by up to 8 pixels on a grid of 8; the whole picture for 0."""
-        if not 0 < window < self.size:
-            return slice(None), slice(None)
-        middle = (self.size - window) // 2
-        top, left = (
-            int(np.clip(middle + 8 * rng.integers(-1, 2), 0, 2 * middle)) for _ in range(2)
-        )
-        return slice(top, top + window), slice(left, left + window)
-
-    def _gather(
-        self,
-        identities: list[tuple[int, int]],
-        rows: list[tuple[int, int, int]],
-        at: tuple[slice, slice],
-    ) -> Batch:
-        same = [s // self.expressions == t // self.expressions for _, s, t in rows]
+    def _gather(self, person: int, source: int, targets: list[int], at: Window) -> Sample:
+        same = [source // self.expressions == target // self.expressions for target in targets]
         # An exact edit is conditioned as inference is: on the source's own background and pose.
-        conditioned = [(p, s if flag else t) for (p, s, t), flag in zip(rows, same, strict=True)]
-        delta = np.stack([self.au[p, t] - self.au[p, s] for p, s, t in rows])
-        return Batch(
-            identity=self._pictures(self.image, identities, at),
-            target=self._pictures(self.image, [(p, t) for p, _, t in rows], at),
-            condition=self._pictures(self.condition, conditioned, at),
-            mask=self._masks(conditioned, at),
-            delta=torch.from_numpy(delta).float(),
+        shown = [source if flag else target for target, flag in zip(targets, same, strict=True)]
+        return Sample(
+            delta=torch.from_numpy(self.au[person, targets] - self.au[person, source]).float(),
+            mask=self._masks(person, shown, at),
             same_scene=torch.tensor(same),
+            identity=_cut(self.image, person, [source], at)[0],
+            target=_cut(self.image, person, targets, at),
+            condition=_cut(self.condition, person, shown, at),
         )
 
-    def _pictures(
-        self, pictures: np.ndarray, at: list[tuple[int, int]], window: tuple[slice, slice]
-    ) -> Tensor:
-        picked = np.stack([pictures[p, i][:, window[0], window[1]] for p, i in at])
-        return torch.from_numpy(picked).float() / 255
+    def _masks(self, person: int, rows: list[int], at: Window) -> Tensor:
+        bits = [np.unpackbits(self.mask[person, row]).reshape(self.size, -1) for row in rows]
+        return torch.from_numpy(np.stack(bits)[:, None, at[0], at[1]].astype(np.float32))
 
-    def _masks(self, at: list[tuple[int, int]], window: tuple[slice, slice]) -> Tensor:
-        bits = [np.unpackbits(self.mask[p, i]).reshape(self.size, self.size) for p, i in at]
-        return torch.from_numpy(np.stack(bits)[:, None, window[0], window[1]].astype(np.float32))
+
+def _cut(pictures: np.ndarray, person: int, rows: list[int], at: Window) -> Tensor:
+    """Windows [K,3,h,w] in 0..1 of a person's pictures."""
+    picked = np.stack([pictures[person, row][:, at[0], at[1]] for row in rows])
+    return torch.from_numpy(picked).float() / 255
+
+
+def _opened(path: Path) -> Any:
+    try:
+        shard = np.load(path)
+        missing = {"image", "condition", "mask", "au"} - set(shard.files)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise DataError(f"cannot read {path}: {error}; remove it and render it again") from error
+    if missing:
+        raise DataError(f"{path} lacks {sorted(missing)}; remove it and render it again")
+    return shard
 
 
 def _common_scenes(shards: list[Any], folder: Path | str) -> int:

@@ -15,6 +15,7 @@ from magicface_core.errors import MagicFaceError, OutputError
 from magicface_core.evaluation import cli, synthetic_protocol
 from magicface_core.evaluation.editor import EditSource
 from magicface_core.evaluation.metrics import CHANGE_THRESHOLD
+from magicface_core.evaluation.protocols import PLANS
 from magicface_core.evaluation.synthetic_protocol import synthetic_jobs
 from magicface_core.network import checkpoint as network_checkpoint
 from magicface_core.preparation import Framing
@@ -52,8 +53,36 @@ def arguments(*words: str) -> argparse.Namespace:
 def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     args = arguments("--json", "out.json")
     assert (args.model, args.protocol) == ("mini", "synthetic")
-    assert (args.identities, args.seed_start, args.seed) == (40, 0, 0)
+    assert (args.identities, cli.SYNTHETIC_IDENTITIES) == (None, 40)
+    assert (args.seed_start, args.seed, args.measure, args.workers) == (0, 0, "crop", 0)
     assert args.steps is args.guidance is args.scheduler is args.sheet is None
+
+
+def test_the_protocols_are_the_planned_ones() -> None:
+    assert tuple(PLANS) == cli.PROTOCOLS
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["mini"], "needs --json"),
+        (["--json", "out.json"], "needs CHECKPOINT"),
+        (["mini", "--json", "out.json", "--out", "run"], "--out cannot be used with"),
+        (["mini", "--protocol", "paper"], "--protocol paper needs --out"),
+        (["mini", "--protocol", "quick", "--out", "run", "--json", "x"], "--json cannot be used"),
+        (["mini", "--protocol", "quick", "--out", "run", "--compare", "x"], "--compare cannot"),
+        (["mini", "--from", "run"], "CHECKPOINT cannot be used with --from"),
+        (
+            ["mini", "--protocol=quick", "--out=x", "--guidance=1", "--guidance-sweep=1"],
+            "exclude each other",
+        ),
+    ],
+)
+def test_options_that_do_not_belong_together(words: list[str], fragment: str) -> None:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    with pytest.raises(MagicFaceError, match=fragment):
+        cli.run(parser.parse_args(words))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +139,9 @@ def test_a_copying_editor_scores_one(
     assert report["settings"]["seed_start"] == 3
     assert report["settings"]["scheduler"] == "ddim"
     assert report["checkpoint"]["sha256"].keys() == {"magicface.json"}
+    copied = report["response"]
+    assert copied["pixels"]["AU12"]["response"]["value"] == pytest.approx(0, abs=1e-3)
+    assert copied["estimated"]["per_au"]["AU12"]["edits"]["value"] == pytest.approx(0, abs=0.05)
     assert len(report["edits"]) == report["counts"]["edits"] == 3
     assert report["seconds"]["total"] > 0
     assert "| **all edits** | 1.000 |" in capsys.readouterr().out

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from magicface_core.aus import AUDelta
+from magicface_core.aus import AUDelta, AUVector
 from magicface_core.evaluation.editor import EditSource
 from magicface_core.evaluation.measure import Case, CaseResult, Clock, EditJob, run_protocol
 from magicface_core.evaluation.sheet import contact_sheet
@@ -24,6 +26,9 @@ class StandInPerception:
 
     def faces(self, image: torch.Tensor, limit: int | None = None) -> list[str]:
         return ["face"] if float(image.max()) > 0 else []
+
+    def estimate_aus(self, face: str, image: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(intensities=AUVector(AU12=5 * float(image.mean())))
 
     def embed(self, image: torch.Tensor, face: str) -> np.ndarray:
         return image.mean(dim=(0, 2, 3)).numpy()
@@ -71,6 +76,17 @@ def test_known_editors_get_their_known_ratio(value: float, ratio: float) -> None
         assert record.edit.pixels == 16
         assert record.mask_floor.ratio == pytest.approx(0, abs=1e-5)
         assert record.floor.ratio == pytest.approx(0.08 / 0.6, rel=1e-4)
+
+
+def test_records_carry_what_the_response_is_measured_by() -> None:
+    record = measure(Painter(0.8), make_case(1))[0]
+    assert record.requested == JOBS[0].delta.values
+    assert record.aus is not None
+    assert record.aus.source[6] < record.aus.answer[6] < record.aus.edit[6], "brighter and brighter"
+    [share] = record.mixture
+    assert share > 0.9, "the one single job's change is in its edit"
+    [undetected, _] = measure(Painter(0.8), make_case(1, brightness=0.0))
+    assert undetected.aus is None
 
 
 def test_outside_the_mask_the_source_is_kept_exactly() -> None:

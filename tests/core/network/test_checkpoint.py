@@ -221,3 +221,10 @@ def test_channels_must_fit_the_autoencoder(folder: Path, tmp_path: Path) -> None
 
 def test_names_resolve() -> None:
     assert resolve_checkpoint(GOLDEN_NETWORK) == GOLDEN_NETWORK
+
+
+def test_a_denoiser_that_runs_elsewhere_is_checked_but_not_read(tiny_checkpoint: Path) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint, "cpu", torch.float32, denoiser_elsewhere=True)
+    assert {parameter.device.type for parameter in checkpoint.denoiser.parameters()} == {"meta"}
+    assert {parameter.device.type for parameter in checkpoint.id_encoder.parameters()} == {"cpu"}
+    assert checkpoint.latent_channels == 4

@@ -16,6 +16,7 @@ def test_defaults_are_the_release() -> None:
     info = CheckpointInfo()
     assert (info.resolution, info.steps, info.guidance, info.scheduler) == (512, 50, 1.5, "unipc")
     assert (info.region, info.attribute_controller) == ("person", "concatenation")
+    assert (info.identity, info.action_units) == ("reference-attention", "linear")
     assert info.face_fraction == pytest.approx(0.4583, abs=1e-4)
     assert (info.locality, info.mask_dilation, info.chin_extension) == ((), 0.0, 0.0)
 
@@ -51,10 +52,25 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_unknown_keys_and_future_formats() -> None:
-    with pytest.raises(CheckpointError, match=r"unknown keys \['colour'\]; known: \['attribute"):
+    with pytest.raises(CheckpointError, match=r"unknown keys \['colour'\]; known: \['action_un"):
         CheckpointInfo.from_json('{"colour": 1}')
     with pytest.raises(CheckpointError, match="format_version 2, this version reads 1; update"):
         CheckpointInfo.from_json('{"format_version": 2, "colour": 1}')
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("identity", "reference-attention, convolution, image-encoder, controlnet"),
+        ("action_units", "linear, zero-append, convolution"),
+        ("attribute_controller", "concatenation, convolution"),
+        ("region", "face, person"),
+    ],
+)
+@pytest.mark.parametrize("value", ["magic", 3, ["linear"], None])
+def test_unknown_kinds_are_told_what_is_allowed(name: str, allowed: str, value: Any) -> None:
+    with pytest.raises(CheckpointError, match=f"{name} is .* out of range; allowed: {allowed}$"):
+        CheckpointInfo.from_json(json.dumps({name: value}))
 
 
 @pytest.mark.parametrize(

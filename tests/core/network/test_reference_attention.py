@@ -13,8 +13,11 @@ from magicface_core.network import Checkpoint
 from magicface_core.network.reference_attention import (
     Reference,
     add_distance_penalty,
+    attend,
     identity_features,
+    join,
     scaled_dot_product,
+    slopes_of_heads,
     transformer_blocks,
 )
 from magicface_core.network.tiny import TINY_UNET
@@ -153,6 +156,25 @@ def test_zero_slope_is_plain_attention() -> None:
     plain = scaled_dot_product(query, key, value, HEADS)
     zero = scaled_dot_product(*add_distance_penalty(query, key, HEADS, (0.0, 0.0)), value, HEADS)
     torch.testing.assert_close(zero, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_attention_to_own_and_reference_tokens() -> None:
+    """The helpers that every implementation of the denoiser shares."""
+    noise = torch.Generator().manual_seed(0)
+    own, reference = (torch.randn(2, count, 4, generator=noise) for count in (4, 3))
+    tokens = join(own, reference.double())
+    assert tokens.dtype == own.dtype
+    assert torch.equal(tokens[:, :4], own)
+    attended = attend(own, tokens, tokens, 2)
+    assert torch.equal(attended, scaled_dot_product(own, tokens, tokens, 2))
+    local = join(own, own)
+    slopes = slopes_of_heads((5.0, 0.0, 1.0), 2)
+    assert slopes == (5.0, 0.0)
+    assert slopes_of_heads((), 2) == ()
+    query, key = add_distance_penalty(own, local, 2, slopes)
+    assert torch.equal(
+        attend(own, local, local, 2, slopes), scaled_dot_product(query, key, local, 2)
+    )
 
 
 def test_locality_needs_square_pictures() -> None:

@@ -49,6 +49,16 @@ def test_a_fringe_is_not_forehead(mask: torch.Tensor) -> None:
     assert float(mask[0, 0, 100:150, 200:360].mean()) < 0.1
 
 
+def test_a_face_cut_above_the_brows_has_a_mask(
+    perception: Perception, portrait: torch.Tensor, face_in_portrait: Face
+) -> None:
+    """No pixel of its forehead is there to compare."""
+    top = int(face_in_portrait.points5[:2, 1].max()) - 8
+    moved = face_in_portrait.mapped(Crop((256.0, top + 256.0), 512.0, (512, 512)), 512)
+    mask = perception.face_mask(portrait[..., top:, :], moved)
+    assert 0.05 < float(mask.mean()) < 0.4
+
+
 def test_face_mask_is_one_piece_without_holes(mask: torch.Tensor, face_in_portrait: Face) -> None:
     inside = mask > 0
     seed = torch.zeros_like(inside)

@@ -1,0 +1,98 @@
+"""Files that are whole or not there, written by something that wants a path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from magicface_core.errors import OutputError
+
+from .errors import FULL_OR_CLOSED
+
+STAGING = ".unfinished-"
+_PART = ".part"
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` at the end, or nothing when that fails.
+
+    Raises OutputError for a full or closed disk; other faults of a disk may pass, and stay OSError.
+    """
+    unfinished = path.with_name(f".{uuid4().hex}{_PART}")
+    try:
+        yield unfinished
+        _flush(unfinished)
+        os.replace(unfinished, path)
+    except OSError as error:
+        if error.errno not in FULL_OR_CLOSED:
+            raise
+        raise _cannot_write(path, error) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def staging_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder inside `folder`, gone at the end; one that a killed run left goes first.
+
+    Raises OutputError where the disk cannot be written to.
+    """
+    try:
+        for left in folder.glob(f"{STAGING}*"):
+            shutil.rmtree(left)
+        staging = folder / f"{STAGING}{uuid4().hex}"
+        staging.mkdir(parents=True)
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """A folder for the long work that fills it, without what a killed run left half written.
+
+    Raises OutputError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f".*{_PART}"):
+            left.unlink()
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put the folder `new` in the place of `folder`; only one that is there is removed."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(new, folder)
+
+
+def file_sha256(path: Path) -> str:
+    """The checksum of a file of any size, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f'"{path}" cannot be written: {error.strerror or error}. What is finished is kept; '
+        "make room or choose another folder, then run the same command again."
+    )
