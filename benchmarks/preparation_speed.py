@@ -34,7 +34,7 @@ LONGEST_START = 600.0  # seconds
 VERSIONED = ("av", "numpy", "pillow", "torch")
 
 
-WIDTH, HEIGHT, FACE = 1280, 720, 640  # pixels of a frame, and of the square with the face in it
+WIDTH, HEIGHT, FACE = 1920, 1080, 640  # pixels of a frame, and of the square with the face in it
 RATE, SECONDS, EXPRESSIONS = 25, 20, 8
 
 
@@ -135,14 +135,14 @@ def write_video(path: Path) -> Path:
     faces = [render(model, identity, frame, FACE).image for frame in row]
     coarse = np.random.default_rng(SEED).integers(0, 255, (HEIGHT // 16, WIDTH // 16, 3))
     backdrop = np.kron(coarse, np.ones((16, 16, 1))).astype(np.uint8)
-    left = (WIDTH - FACE) // 2
+    left, top = (WIDTH - FACE) // 2, (HEIGHT - FACE) // 2
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(RATE))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.options = {"crf": "18", "preset": "veryfast"}
         for number in range(SECONDS * RATE):
             picture = np.roll(backdrop, number, axis=1)
-            picture[HEIGHT - FACE :, left : left + FACE] = faces[2 * number // RATE % EXPRESSIONS]
+            picture[top : top + FACE, left : left + FACE] = faces[2 * number // RATE % EXPRESSIONS]
             for packet in stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")):
                 container.mux(packet)
         for packet in stream.encode(None):
