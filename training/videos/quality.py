@@ -18,14 +18,13 @@ from torch import Tensor
 from magicface_core.boxes import area, box_of, shared_area
 from magicface_core.geometry import Crop
 from magicface_core.perception import Face
-from magicface_core.perception.action_units import upright_mesh
+from magicface_core.perception.head_pose import head_pose
 
 from .records import VideoSettings
 
 LUMA = (0.299, 0.587, 0.114)
 SMALLEST_OTHER = 0.3  # of the face's width; smaller faces in its crop do not matter
 LARGEST_INSIDE = 0.3  # share of another face's box that the crop may show
-NEUTRAL_PITCH = 7.4  # degrees by which the mesh of a level face seems to look down
 
 SKIN_SIZE = 128  # side in pixels at which skin is compared
 UNLIKE = 4.0  # robust deviations from which a pixel is not this face's skin
@@ -77,7 +76,7 @@ def unfit_in_frame(
     """
     if face.width < settings.minimum_face:
         return "face too small"
-    if abs(head_pose(face.mesh)[0]) > settings.maximum_yaw:
+    if abs(head_pose(face.mesh).yaw) > settings.maximum_yaw:
         return "turned away"
     if any(_in_the_way(other, face, crop) for other in faces if other is not face):
         return "several faces"
@@ -103,22 +102,9 @@ def measure(crop: Tensor, face: Face, inside: Tensor) -> Measures:
         face: in pixels of the crop.
         inside: [1,1,s,s] bool of any size, where the crop lies inside the frame.
     """
-    return Measures(head_pose(face.mesh), sharpness(crop, face), occlusion(crop, face, inside))
-
-
-def head_pose(mesh: np.ndarray) -> tuple[float, float, float]:
-    """Yaw (to the subject's left), pitch (down) and roll (to the subject's left shoulder).
-
-    mesh [478,3] in pixels, depth growing away from the camera; degrees.
-    """
-    across = mesh[263] - mesh[33]
-    axes = np.linalg.lstsq(upright_mesh(mesh), mesh - mesh[[33, 263]].mean(0), rcond=None)[0]
-    axes /= np.linalg.norm(across)  # rows: where the head's own x, y and z point
-    forward = -axes[2]
-    yaw = np.degrees(np.arctan2(forward[0], -forward[2]))
-    pitch = np.degrees(np.arcsin(np.clip(forward[1] / np.linalg.norm(forward), -1, 1)))
-    roll = np.degrees(np.arctan2(across[1], across[0]))
-    return float(yaw), float(pitch) - NEUTRAL_PITCH, float(roll)
+    pose = head_pose(face.mesh)
+    turned = (pose.yaw, pose.pitch, pose.roll)
+    return Measures(turned, sharpness(crop, face), occlusion(crop, face, inside))
 
 
 def sharpness(crop: Tensor, face: Face) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from face_videos import head_model
 from magicface_training.videos import VideoSettings
 from magicface_training.videos.quality import (
     Measures,
-    head_pose,
     inside_frame,
     measure,
     occlusion,
@@ -24,6 +23,7 @@ from torch import Tensor
 from magicface_core.geometry import Crop, crop_for_face
 from magicface_core.images import to_tensor
 from magicface_core.perception import Face, Perception
+from magicface_core.perception.head_pose import head_pose
 from magicface_core.resampling import gaussian_blur
 from magicface_core.synthetic import render, sample_identity, sample_scene
 
@@ -57,7 +57,7 @@ def cropped(image: Tensor, face: Face, crop: Crop | None = None) -> tuple[Tensor
 def test_head_pose_agrees_with_the_renderer(
     pose: tuple[float, float, float], perception: Perception
 ) -> None:
-    found = head_pose(perception.faces(picture(pose))[0].mesh)
+    found = astuple(head_pose(perception.faces(picture(pose))[0].mesh))
     assert np.abs(np.subtract(found, pose)).max() < 6, (found, pose)
 
 
