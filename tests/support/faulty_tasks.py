@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 from made_up_frames import prepare_made_up
+from magicface_training.shards.atomic import whole_file
 from magicface_training.shards.tasks import TaskOutcome, VideoTask, prepare_one
 
 FAULTS = "faults"
@@ -32,9 +34,29 @@ def faulty(task: VideoTask) -> TaskOutcome:
         raise ZeroDivisionError("a mistake in the program")
     if kind == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
+    if kind == "slow":
+        return _write_slowly(task)
+    if kind == "fills":
+        _wait_for_a_file_being_written(task)
+        raise OSError(errno.ENOSPC, "No space left on device")
     if kind == "corrupt":
         return prepare_one(task)
     return prepare_made_up(task)
+
+
+def _write_slowly(task: VideoTask) -> TaskOutcome:
+    with whole_file(Path(task.folder) / "slow") as path:
+        path.touch()
+        for _ in range(30):
+            time.sleep(0.1)
+    return TaskOutcome(task.video.video_id)
+
+
+def _wait_for_a_file_being_written(task: VideoTask) -> None:
+    for _ in range(600):
+        if list(Path(task.folder).glob(".*.part")):
+            return
+        time.sleep(0.1)
 
 
 def _first_time(task: VideoTask) -> bool:

@@ -89,6 +89,13 @@ def test_full_disk_in_a_worker_stops_the_run(engine: Engine, tmp_path: Path) -> 
     assert not list((tmp_path / "shards").rglob("*.part"))
 
 
+def test_a_run_that_stops_waits_for_workers_that_write(engine: Engine, tmp_path: Path) -> None:
+    videos = videos_of(tmp_path / "videos", {"slow": 1, "fills": 1})
+    with pytest.raises(ShardError, match="make room"):
+        prepare(videos, tmp_path / "shards", SETTINGS, engine, function=faulty)
+    assert not list((tmp_path / "shards").rglob("*.part"))
+
+
 def test_ray_listens_on_this_machine_only_and_tells_nobody(ray_cluster: None) -> None:
     import ray
 

@@ -22,6 +22,7 @@ from ..tasks import Attempts, TaskFunction, TaskOutcome, VideoTask, attempted, b
 
 THIS_MACHINE = "local"
 QUEUED_PER_WORKER = 3  # tasks submitted ahead, so that none waits for the main program
+LAST_WAIT = 60  # seconds for workers to leave what they are doing
 STORE_BYTES = 128 << 20  # of results; pictures go through files
 
 
@@ -46,14 +47,17 @@ class RayEngine:
             ahead = QUEUED_PER_WORKER * max(int(ray.cluster_resources().get("CPU", 1)), 1)
             coming = iter(tasks)
             busy: dict[Any, VideoTask] = {}
-            while True:
-                for task in islice(coming, ahead - len(busy)):
-                    busy[remote.remote(function, task, self.attempts)] = task
-                if not busy:
-                    return
-                ended, _ = ray.wait(list(busy), num_returns=1)
-                for reference in ended:
-                    yield self._outcome(reference, busy.pop(reference))
+            try:
+                while True:
+                    for task in islice(coming, ahead - len(busy)):
+                        busy[remote.remote(function, task, self.attempts)] = task
+                    if not busy:
+                        return
+                    ended, _ = ray.wait(list(busy), num_returns=1)
+                    for reference in ended:
+                        yield self._outcome(reference, busy.pop(reference))
+            finally:
+                _dismiss(list(busy))
 
     @contextmanager
     def cluster(self) -> Iterator[None]:
@@ -105,6 +109,16 @@ class RayEngine:
             return broken(task, error.cause or error)
         except RayError:
             return lost(task, self.attempts.most)
+
+
+def _dismiss(busy: list[Any]) -> None:
+    """Call off what a run that stops early had submitted, and wait until no worker writes."""
+    import ray
+
+    for reference in busy:
+        ray.cancel(reference)
+    if busy:
+        ray.wait(busy, num_returns=len(busy), timeout=LAST_WAIT)
 
 
 def _variables(attempts: Attempts) -> dict[str, str]:
