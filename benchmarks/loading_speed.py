@@ -24,12 +24,12 @@ from magicface_training.config import DataConfig, OptimConfig, TrainConfig
 from magicface_training.data.latent_cache import cache_latents
 from magicface_training.data.loading import WaitMeter, batches
 from magicface_training.data.sources import SampleSource, open_source
-from magicface_training.shards.atomic import file_sha256
 from magicface_training.shards.manifest import Manifest, write_manifest
 from magicface_training.shards.schema import PAIR_PICTURES, pair_schema, write_rows
 from magicface_training.shards.writing import ROWS_PER_GROUP, Shard
 from PIL import Image
 
+from magicface_core.files import file_sha256
 from magicface_core.network.autoencoder import PatchAutoencoder
 
 TARGET = 0.05  # share of a step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from uuid import uuid4
@@ -46,6 +47,12 @@ def write_file(path: str | os.PathLike[str], content: bytes | str) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return target
+
+
+def file_sha256(path: Path) -> str:
+    """The checksum of a file of any size, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_through(path: Path, content: bytes) -> None:

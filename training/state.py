@@ -24,10 +24,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from magicface_core.errors import MagicFaceError
+from magicface_core.files import file_sha256
 from magicface_core.network.weights import write_tensors
 
 from .averaging import WeightAverage
-from .durable import file_sha256, flush, flush_folder
+from .durable import flush, flush_folder
 from .networks import Networks
 from .settings import ConfigError
 

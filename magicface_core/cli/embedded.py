@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
+
+from ..files import file_sha256
 
 CHECKSUMS = "SHA256SUMS"
 REQUIRED = (
@@ -66,7 +67,6 @@ def _state(assets: Path, name: str, expected: str | None) -> AssetState:
     path = assets / name
     if not path.is_file():
         return AssetState(name, 0, "", "missing")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(path)
     state: State = "unlisted" if expected is None else "ok" if digest == expected else "changed"
     return AssetState(name, path.stat().st_size, digest, state)

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import FaceTooSmallError, NoFaceError
+from ..files import file_sha256
 from ..images import load_image
 from ..preparation import Framing, Prepared, prepare, reduce_to
 from .editor import EditSource
@@ -113,8 +114,7 @@ def picture_identities(folder: Path, count: int | None = None) -> tuple[Identity
 
 
 def _picture_identity(path: Path) -> Identity:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_sha256(path)
     words = re.sub(r"[^A-Za-z0-9._]+", "-", path.stem).strip("-.")[:60]
     name = f"{words or 'picture'}-{digest[:8]}"
     return Identity(name, "picture", int(digest[:12], 16), digest, partial(load_image, path))

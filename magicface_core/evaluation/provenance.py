@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from ..files import file_sha256
 
 PACKAGES = ("comfyui-magicface", "torch", "diffusers", "numpy", "Pillow", "safetensors")
 HASHED_SUFFIXES = (".safetensors", ".json")
@@ -19,14 +20,9 @@ def file_hashes(folder: Path) -> dict[str, str]:
     A checkpoint that is one file has that file's alone.
     """
     if folder.is_file():
-        return {folder.name: _sha256(folder)}
+        return {folder.name: file_sha256(folder)}
     files = sorted(path for path in folder.rglob("*") if path.suffix in HASHED_SUFFIXES)
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
 def versions() -> dict[str, str]:

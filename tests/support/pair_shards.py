@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicface_training.shards.atomic import file_sha256
 from magicface_training.shards.manifest import Manifest, write_manifest
 from magicface_training.shards.schema import PAIR_PICTURES, pair_schema, write_rows
 from magicface_training.shards.writing import Shard
 from PIL import Image
 
 from magicface_core.background import jaw_dots
+from magicface_core.files import file_sha256
 
 SPLITS = {"train": (5, 4), "validation": (3,)}
 GROUP = 3  # rows of a row group

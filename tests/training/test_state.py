@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from magicface_training.durable import file_sha256
 from magicface_training.settings import ConfigError
 from magicface_training.state import StateError, latest, verify
 from magicface_training.train import train
 from runs import assert_same_state
+
+from magicface_core.files import file_sha256
 
 
 @pytest.fixture(scope="module")

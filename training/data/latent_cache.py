@@ -18,11 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from magicface_core.files import file_sha256
 from magicface_core.network.autoencoder import Autoencoder
 from magicface_core.network.checkpoint import load_autoencoder
 
 from ..config import DataConfig
-from ..shards.atomic import file_sha256, whole_file
+from ..shards.atomic import whole_file
 from ..shards.writing import Shard
 from .errors import DataError
 from .latent_files import (

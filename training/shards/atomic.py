@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,11 +11,11 @@ from uuid import uuid4
 
 from magicface_core.errors import OutputError
 
+from ..durable import flush
 from .errors import FULL_OR_CLOSED
 
 STAGING = ".unfinished-"
 _PART = ".part"
-_BLOCK = 1 << 20
 
 
 @contextmanager
@@ -28,7 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f".{uuid4().hex}{_PART}")
     try:
         yield unfinished
-        _flush(unfinished)
+        flush(unfinished)
         os.replace(unfinished, path)
     except OSError as error:
         if error.errno not in FULL_OR_CLOSED:
@@ -75,20 +74,6 @@ def replace_folder(new: Path, folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(new, folder)
-
-
-def file_sha256(path: Path) -> str:
-    """The checksum of a file of any size, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

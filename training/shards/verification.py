@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .atomic import file_sha256
+from magicface_core.files import file_sha256
+
 from .errors import ShardError
 from .manifest import Manifest, read_manifest
 from .schema import PAIR_PICTURES, open_file, pair_schema

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from magicface_core.boxes import box_of
+from magicface_core.files import file_sha256
 from magicface_core.geometry import Crop, crop_for_face
 from magicface_core.images import to_tensor, to_uint8
 from magicface_core.perception import Face, Perception
@@ -33,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 MOST_FACES = 4  # of a frame, the largest, that are cropped
 COMPRESSION = 3  # of PNG, 0..9
-HASHED_AT_ONCE = 1 << 20  # bytes
 
 
 def load_perception(
@@ -63,7 +61,7 @@ def prepare_video(video: Video, settings: VideoSettings, perception: Perception)
     Raises OSError where the disk fails for a reason that may pass.
     """
     try:
-        digest = _sha256(video.path)
+        digest = file_sha256(video.path)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         return PreparedVideo(video, "", failure=f"cannot be read ({error.strerror})")
     if not video.path.stat().st_size:
@@ -252,14 +250,6 @@ class _Cropped:
     pixels: Tensor
     in_crop: Face
     measures: Measures
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(HASHED_AT_ONCE):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _png(picture: Tensor) -> bytes:

@@ -13,10 +13,11 @@ from magicface_training.config import DataConfig
 from magicface_training.data.errors import DataError
 from magicface_training.data.prepared import filled_splits, open_prepared
 from magicface_training.data.sources import open_source
-from magicface_training.shards.atomic import file_sha256
 from magicface_training.shards.manifest import Manifest, write_manifest
 from magicface_training.shards.writing import Shard
 from pair_shards import png, smooth_picture, write_pair_shards
+
+from magicface_core.files import file_sha256
 
 
 @pytest.fixture

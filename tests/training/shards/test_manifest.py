@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from magicface_training.shards.atomic import file_sha256
 from magicface_training.shards.errors import ShardError, require
 from magicface_training.shards.manifest import Manifest, read_manifest, write_manifest
 from magicface_training.shards.verification import verify
 from magicface_training.shards.writing import Shard
+
+from magicface_core.files import file_sha256
 
 SHARD = "train/shard-00000.parquet"
 
