@@ -65,6 +65,9 @@ DOT_COLORS: tuple[tuple[int, int, int], ...] = (
     (238, 169, 9),
 )
 DOT_RADIUS = 2
+_REACH = np.arange(-DOT_RADIUS, DOT_RADIUS + 1)
+_SQUARE = np.stack(np.meshgrid(_REACH, _REACH), 2).reshape(-1, 2)
+DOT = _SQUARE[(_SQUARE**2).sum(1) <= DOT_RADIUS**2]  # offsets (x, y) of a dot's pixels
 PERSON_THRESHOLD = 0.5
 
 
@@ -106,9 +109,10 @@ def jaw_dots(jaw: np.ndarray, points5: np.ndarray, size: int = 512) -> np.ndarra
     to_canvas = least_squares_similarity(np.asarray(points5), CANVAS_POINTS5)
     places = np.rint(apply_affine(to_canvas, jaw)).astype(int)
     canvas = np.zeros((CANVAS, CANVAS, 3), np.uint8)
-    rows, columns = np.mgrid[:CANVAS, :CANVAS]
-    for (x, y), color in zip(places, DOT_COLORS, strict=True):
-        canvas[(columns - x) ** 2 + (rows - y) ** 2 <= DOT_RADIUS**2] = color
+    for place, color in zip(places, DOT_COLORS, strict=True):
+        dot = DOT + place
+        column, row = dot[((dot >= 0) & (dot < CANVAS)).all(1)].T
+        canvas[row, column] = color
     return warp_affine_fixed_point(canvas, to_canvas, size).astype(np.float32) / 255
 
 

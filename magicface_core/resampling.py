@@ -156,14 +156,31 @@ def warp_affine_fixed_point(image: np.ndarray, inverse: np.ndarray, size: int) -
     x = x + np.rint((inverse[0, 1] * steps + inverse[0, 2]) * 1024).astype(np.int64)[:, None]
     y = y + np.rint((inverse[1, 1] * steps + inverse[1, 2]) * 1024).astype(np.int64)[:, None]
     x, y = (x + 16) >> 5, (y + 16) >> 5  # now in 1/32 pixel
+    warped = np.zeros((size, size, image.shape[2]), np.uint8)
+    seen = _any_of_four(image, y >> 5, x >> 5)  # most of a picture of dots is black
+    warped[seen] = _bilinear(image, x[seen], y[seen])
+    return warped
+
+
+def _any_of_four(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Where bilinear interpolation from [row, column] meets a pixel that is not black."""
+    height, width = image.shape[:2]
+    drawn = np.pad(image.any(2), 1)
+    near = drawn[:-1, :-1] | drawn[:-1, 1:] | drawn[1:, :-1] | drawn[1:, 1:]
+    inside = (row >= -1) & (row < height) & (column >= -1) & (column < width)
+    return inside & near[(row + 1).clip(0, height), (column + 1).clip(0, width)]
+
+
+def _bilinear(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pixels [N,C] uint8 at positions [N] in 1/32 pixel; black outside the picture."""
     column, row = x >> 5, y >> 5
     right, below = (x & 31)[..., None], (y & 31)[..., None]
     upper = _pixels(image, row, column) * (32 - right) + _pixels(image, row, column + 1) * right
     lower = _pixels(image, row + 1, column) * (32 - right)
     lower = lower + _pixels(image, row + 1, column + 1) * right
     total = upper * (32 - below) + lower * below
-    warped: np.ndarray = ((total + 512) >> 10).astype(np.uint8)
-    return warped
+    blended: np.ndarray = ((total + 512) >> 10).astype(np.uint8)
+    return blended
 
 
 def _pixels(image: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
