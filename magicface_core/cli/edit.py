@@ -12,13 +12,7 @@ from .messages import note_on_weights, step_progress
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """PHOTO, --au, -o and the shared options."""
     options.add_face(parser)
-    parser.add_argument(
-        "--au",
-        action="append",
-        required=True,
-        metavar="AU12=4",
-        help="change of an action unit, -10 to 10; repeat it or separate by commas",
-    )
+    options.add_units(parser)
     options.add_output(parser)
     options.add_region(parser, None, "what the model repaints (default: the checkpoint's)")
     options.add_face_only(parser)

@@ -117,11 +117,25 @@ def load_perception(args: argparse.Namespace) -> Perception:
     return Perception.load(**{part: getattr(args, part, "auto") for part in BACKENDS})
 
 
-def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def add_units(parser: argparse.ArgumentParser) -> None:
+    """--au, the change asked for."""
+    parser.add_argument(
+        "--au",
+        action="append",
+        required=True,
+        metavar="AU12=4",
+        help="change of an action unit, -10 to 10; repeat it or separate by commas",
+    )
+
+
+def add_output(
+    parser: argparse.ArgumentParser, default: str | None = None, *other_names: str
+) -> None:
     """-o, required where there is no default."""
     text = "picture to write" + (f" (default: {default})" if default else "")
+    names = ("-o", "--output", *other_names)
     parser.add_argument(
-        "-o", "--output", required=default is None, default=default, metavar="OUT.png", help=text
+        *names, required=default is None, default=default, metavar="OUT.png", help=text
     )
 
 
