@@ -194,5 +194,21 @@ def face_points(face: Face, size: int = WORKING_SIZE) -> tuple[Point, ...]:
     )
 
 
+def parse_places(text: str) -> list[tuple[float, float]]:
+    """Places written "x,y", several with spaces or semicolons between; raises MagicFaceError."""
+    return [_place(words) for words in text.replace(";", " ").split()]
+
+
+def _place(words: str) -> tuple[float, float]:
+    try:
+        x, y = (float(word) for word in words.split(","))
+    except ValueError:
+        raise MagicFaceError(
+            f'"{words}" is not a point; write x and y in pixels, such as 120,245, and a space '
+            "before the next point."
+        ) from None
+    return x, y
+
+
 def _places(points: Sequence[Point]) -> list[tuple[float, float]]:
     return [(point.x, point.y) for point in points]

@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .action_units import AUDeltaBuilder, AUEstimateNode
 from .animation import AUKeyframes, AUSweep
+from .attention import AttentionMapsNode
 from .expression import LoadExpression, SaveExpression
 from .face import BackgroundPose, FaceCrop, PasteBack
 from .files import register_model_folder
@@ -34,6 +35,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadNative,
     MagicFaceConditioning,
     Sigmas,
+    AttentionMapsNode,
 ]
 
 

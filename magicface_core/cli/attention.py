@@ -22,7 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--point",
         action="append",
-        type=_point,
         metavar="X,Y",
         help="pixel of the photograph whose look at the identity image is shown; repeat it for "
         "more (default: eyes and mouth corners)",
@@ -44,17 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Edit the face once, record, draw and save."""
-    from ..attention_maps import record_edit
+    from ..attention_maps import parse_places, record_edit
     from ..attention_sheet import attention_sheet
     from ..images import check_image_path, load_image, save_image, to_tensor
 
     delta = AUDelta.parse(args.au)
+    places = None if args.point is None else parse_places(" ".join(args.point))
     check_image_path(args.output)
     photo = load_image(args.photo)
     model = options.load_model(args)
     settings = options.settings_of(args)
     prepared = model.prepare(photo, args.face, args.region)
-    points = None if args.point is None else _points(args.point, prepared)
+    points = None if places is None else _points(places, prepared)
     with step_progress(options.total_steps(model, settings, [delta]), "editing") as advance:
         result, maps = record_edit(
             model, prepared, delta, settings, points=points, layers=args.layer, callback=advance
@@ -71,17 +71,6 @@ def run(args: argparse.Namespace) -> int:
     )
     note_on_weights(model.checkpoint.info)
     return 0
-
-
-def _point(text: str) -> tuple[float, float]:
-    """An argparse type: X,Y."""
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f'"{text}" is not a point; give x and y in pixels, such as 120,245'
-        ) from None
-    return x, y
 
 
 def _points(places: Sequence[tuple[float, float]], prepared: Prepared) -> tuple[Point, ...]:

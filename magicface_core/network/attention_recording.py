@@ -155,7 +155,10 @@ def recorded_attention(
     """
     for x, y in points:
         if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise MagicFaceError(f"The point ({x:g}, {y:g}) is outside the picture, which is 0..1.")
+            raise MagicFaceError(
+                f"A point lies at {x:.2f}, {y:.2f} of the face picture's sides; it must lie within "
+                "0..1 of both."
+            )
     blocks = _chosen_blocks(denoiser, layers)
     recorder = AttentionRecorder(points, most_scores)
     handles: list[RemovableHandle] = []

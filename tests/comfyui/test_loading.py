@@ -28,6 +28,7 @@ NODES = {
     "LoadNative",
     "Conditioning",
     "Sigmas",
+    "AttentionMaps",
 }
 
 

@@ -28,6 +28,15 @@ def test_every_node_in_one_graph(client: Client, graph: Graph) -> None:
         graph.show_text(swept[1]),
         graph.show_text(aus[2]),
         graph.show_text(graph.add("MagicFace_Sigmas", model=native.model)),
+        graph.show(
+            graph.add(
+                "MagicFace_AttentionMaps",
+                model=edit.model,
+                identity=edit.identity,
+                background=edit.background,
+                delta=played,
+            )
+        ),
         native.shown,
     ]
     graph.add("MagicFace_SaveExpression", delta=played)

@@ -257,7 +257,7 @@ def test_chosen_layers(tiny: Checkpoint, identity: EncodedIdentity, maps: Attent
         recorded(tiny, identity, layers=[9])
     with pytest.raises(MagicFaceError, match="at least one"):
         recorded(tiny, identity, layers=[])
-    with pytest.raises(MagicFaceError, match=r"\(1.5, 0\) is outside"):
+    with pytest.raises(MagicFaceError, match=r"at 1\.50, 0\.00 of the face"):
         recorded(tiny, identity, points=[Point("off", 1.5, 0)])
 
 

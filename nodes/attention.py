@@ -1,0 +1,159 @@
+"""A node that shows where the denoiser looks while it edits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from comfy_api.latest import io
+
+from ..magicface_core.images import channels_last, to_tensor
+from ..magicface_core.schedulers import SCHEDULERS
+from . import types
+from .memory import LoadedModel, intermediate, perception
+from .previews import preview
+from .progress import sampling_progress
+from .sampling import CHECKPOINT
+
+if TYPE_CHECKING:
+    from ..magicface_core.aus import AUDelta
+    from ..magicface_core.editing import EncodedIdentity
+
+EVERY_LAYER = -1
+
+
+class AttentionMapsNode(io.ComfyNode):
+    """Samples an edit as MagicFace Sampler does and draws its attention."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MagicFace_AttentionMaps",
+            display_name="MagicFace Attention Maps",
+            category="MagicFace/sampling",
+            description="Shows where the denoiser looks while it edits: at its own picture, at the "
+            "prompt or at the identity image, step by step, and where points of the face look in "
+            "the identity image. The edit is that of MagicFace Sampler with the same settings.",
+            search_aliases=["attention", "heat map", "explain edit", "reference attention"],
+            inputs=[
+                types.Model.Input("model", tooltip="From Load MagicFace Model."),
+                types.Identity.Input("identity", tooltip="From ID Encoder."),
+                io.Image.Input("background", tooltip="From Background+Pose Parse."),
+                types.Delta.Input("delta", tooltip="From AU Delta Builder, AU Sweep or others."),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=True,
+                    tooltip="Decides the starting noise, the same for all frames.",
+                ),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="Denoising steps; 0 takes the checkpoint's own number.",
+                ),
+                io.Float.Input(
+                    "guidance",
+                    display_name="AU guidance",
+                    default=1.5,
+                    min=0.0,
+                    max=20.0,
+                    step=0.1,
+                    round=0.01,
+                    tooltip="How strongly the edit follows the action units (the paper's alpha): "
+                    "1 is plain, 1.5 as released, above 5 degrades.",
+                ),
+                io.String.Input(
+                    "points",
+                    default="",
+                    tooltip="Points of the face, as x,y in pixels of 512 x 512 with spaces between "
+                    "them: 180,200 256,330. Empty: eyes and mouth corners.",
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=[CHECKPOINT, *SCHEDULERS],
+                    tooltip="How the noise is removed; checkpoint takes the checkpoint's own.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "layer",
+                    default=EVERY_LAYER,
+                    min=EVERY_LAYER,
+                    max=99,
+                    tooltip="One transformer block of the denoiser, from 0 in the order of "
+                    "execution; -1 is the mean of all.",
+                    advanced=True,
+                ),
+                io.Int.Input(
+                    "tile",
+                    default=240,
+                    min=64,
+                    max=1024,
+                    step=8,
+                    tooltip="Pixels of one map on the sheet.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "sheet", display_name="sheet", tooltip="A labelled sheet for each frame."
+                ),
+                io.Image.Output(
+                    "edited", display_name="edited", tooltip="The edited face, 512 x 512."
+                ),
+                io.Mask.Output(
+                    "reference",
+                    display_name="reference attention",
+                    tooltip="Share of attention on the identity image, 0 to 1, the mean of all "
+                    "steps, 512 x 512.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: LoadedModel,
+        identity: EncodedIdentity,
+        background: torch.Tensor,
+        delta: tuple[AUDelta, ...],
+        seed: int,
+        steps: int,
+        guidance: float,
+        points: str,
+        scheduler: str,
+        layer: int,
+        tile: int,
+    ) -> io.NodeOutput:
+        from ..magicface_core.attention_frames import attention_frames
+        from ..magicface_core.editing import RenderOptions
+
+        options = RenderOptions(
+            seed=seed,
+            steps=steps or None,
+            guidance=guidance,
+            scheduler=None if scheduler == CHECKPOINT else scheduler,
+        )
+        checkpoint = model.load_sampling_networks(batch_size=1)
+        found = attention_frames(
+            checkpoint,
+            identity,
+            to_tensor(background),
+            delta,
+            perception(),
+            options,
+            points=points,
+            layer=None if layer == EVERY_LAYER else layer,
+            tile=tile,
+            callback=sampling_progress(checkpoint),
+        )
+        sheets = channels_last(found.sheets)
+        return io.NodeOutput(
+            intermediate(sheets),
+            intermediate(channels_last(found.edited)),
+            intermediate(found.reference[:, 0]),
+            ui=preview(sheets, cls),
+        )
