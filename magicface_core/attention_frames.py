@@ -98,7 +98,7 @@ def attention_frames(
 
 def _found_points(picture: Tensor, perception: Perception) -> tuple[Point, ...]:
     """Eyes and mouth corners of the largest face; none where no face is seen."""
-    faces = perception.faces(sized(picture.float().cpu(), WORKING_SIZE).clamp(0, 1), limit=1)
+    faces = perception.faces(sized(picture.float().cpu(), WORKING_SIZE), limit=1)
     return face_points(faces[0], WORKING_SIZE) if faces else ()
 
 

@@ -15,13 +15,15 @@ from torch import Tensor
 from .attention_maps import AttentionMaps, Kind, Point
 from .drawing import FAINT, INK, PAPER, SOFT_INK, as_picture, line_height, wrapped, write
 from .errors import ImageError
+from .identities import sized
 from .images import MAX_PIXELS
-from .preparation import enlarge_to, reduce_to
 from .sheets import Tile, labelled_sheet
 
 TILE = 240
 MOST_STEPS = 5
-MAP_SIZE = 512
+OVERSAMPLING = 2
+"""Maps are drawn so many times larger and reduced, which smooths rings and letters."""
+
 COLOURS = ("#26205c", "#2f6fc4", "#35b79f", "#f2d544", "#d4301f")
 """From the least to the most."""
 
@@ -81,7 +83,8 @@ def attention_sheet(
 
     Raises ImageError when the sheet would have more pixels than a picture may.
     """
-    painter = _Painter(maps, _sized(edited), _sized(identity), shown_steps(maps, most_steps))
+    after, before = (sized(one.float().cpu(), OVERSAMPLING * tile) for one in (edited, identity))
+    painter = _Painter(maps, after, before, shown_steps(maps, most_steps))
     kinds = [kind for kind in TITLES if kind != "reference" or maps.has_reference]
     parts = [labelled_sheet([painter.row(kind) for kind in kinds], heading, tile)]
     if maps.has_reference and maps.points:
@@ -165,12 +168,6 @@ class _Painter:
         if len(values) == 1:
             return steps
         return [*steps, (f"mean of {len(values)} steps", values.mean(0))]
-
-
-def _sized(picture: Tensor) -> Tensor:
-    """A square picture at MAP_SIZE."""
-    change = reduce_to if picture.shape[-1] >= MAP_SIZE else enlarge_to
-    return change(picture, MAP_SIZE).clamp(0, 1)
 
 
 def _text_tile(text: str, size: int) -> Image.Image:

@@ -66,11 +66,16 @@ def run(args: argparse.Namespace) -> int:
     save_image(attention_sheet(maps, edited, prepared.crop512, heading=heading), args.output)
     share = float(maps.picture("reference", edited.shape[-1]).mean())
     print(
-        f"wrote {args.output}: face {args.face}, {delta.label()}, {len(maps.timesteps)} steps, "
-        f"{len(maps.layers)} layers; {100 * share:.0f} % of the attention on the identity image"
+        f"wrote {args.output}: face {args.face}, {delta.label()}, "
+        f"{_counted(len(maps.timesteps), 'step')}, {_counted(len(maps.layers), 'layer')}; "
+        f"{100 * share:.0f} % of the attention on the identity image"
     )
     note_on_weights(model.checkpoint.info)
     return 0
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def _points(places: Sequence[tuple[float, float]], prepared: Prepared) -> tuple[Point, ...]:

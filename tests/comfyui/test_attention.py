@@ -7,7 +7,7 @@ import pytest
 from comfyui_client import Client
 from comfyui_graphs import Graph, Node, PortraitEdit, portrait_edit
 
-STEPS = 2
+STEPS, TILE = 2, 96
 
 
 def maps_of(graph: Graph, edit: PortraitEdit, **inputs: object) -> Node:
@@ -25,14 +25,14 @@ def test_the_edit_is_the_samplers_and_the_sheet_is_shown(
 ) -> None:
     edit = portrait_edit(graph, checkpoint=checkpoint, AU12=3.5)
     graph.set(edit.sampler, steps=STEPS, seed=5)
-    node = maps_of(graph, edit)
+    node = maps_of(graph, edit, tile=TILE)
     sampled, edited, sheet = (graph.show(image) for image in (edit.sampler, node[1], node))
     run = client.succeed(graph)
     assert np.array_equal(client.pictures(run, edited), client.pictures(run, sampled))
     [picture] = client.pictures(run, sheet)
     columns, rows = 1 + STEPS + 1, 3 + 4  # and the mean; eyes and mouth corners
-    assert picture.shape[1] > columns * 240
-    assert picture.shape[0] > rows * 240
+    assert picture.shape[1] > columns * TILE
+    assert picture.shape[0] > rows * TILE
     assert len(run.outputs[node.id]["images"]) == 1
     assert run.progress(node)[-1][0] == run.progress(node)[-1][1]
 
@@ -41,7 +41,7 @@ def test_frames_points_and_layers(client: Client, graph: Graph) -> None:
     sweep = graph.add("MagicFace_AUSweep", start=0.0, steps=3)
     edit = portrait_edit(graph, delta=sweep)
     graph.set(edit.sampler, steps=STEPS)
-    node = maps_of(graph, edit, points="200,300", layer=0, tile=64)
+    node = maps_of(graph, edit, points="200,300", layer=0, tile=TILE)
     sheet, share = graph.show(node), graph.show(graph.add("MaskToImage", mask=node[2]))
     run = client.succeed(graph)
     sheets, shares = client.pictures(run, sheet), client.pictures(run, share)
