@@ -132,9 +132,9 @@ class _Painter:
         scale = _Scale(float(values.min()), float(values.max()))
         legend = {"self": self.edited, "cross": _text_tile(PROMPT, self.size)}
         about = {
-            "self": "share on the edit's own tokens",
-            "cross": "what the prompt adds, relative",
-            "reference": "share on the identity image",
+            "self": "share on its own tokens",
+            "cross": "what the prompt adds",
+            "reference": "share on the identity",
         }
         first = _with_colours(legend.get(kind, self.identity), scale)
         tiles = [Tile(first, TITLES[kind], about[kind])]
@@ -154,7 +154,7 @@ class _Painter:
     def _row_of_point(self, point: Point, looks: Tensor, shares: Tensor) -> list[Tile]:
         scale = _Scale(0.0, float(looks.max()), root=True)
         first = _with_colours(_marked(self.edited, point), scale)
-        tiles = [Tile(first, point.name.capitalize(), "in the edit; 1x: evenly spread")]
+        tiles = [Tile(first, point.name.capitalize(), "1x: evenly spread")]
         for (title, value), (_, share) in zip(
             self._columns(looks), self._columns(shares), strict=True
         ):

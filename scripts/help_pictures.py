@@ -15,6 +15,7 @@ from torch import Tensor
 
 from magicface_core import AUDelta, MagicFace
 from magicface_core.animation import animate, sweep
+from magicface_core.attention_frames import attention_frames
 from magicface_core.charts import intensity_charts
 from magicface_core.cropping import CroppedFaces, crop_faces, estimate_frames
 from magicface_core.drawing import as_picture
@@ -93,6 +94,7 @@ def draw_all(studio: Studio) -> dict[str, Image.Image]:
         "keyframes.jpg": _sheet(studio.faces(frames, render_zero=True), frames),
         "report.png": as_picture(report.charts),
         "portrait_check.jpg": _checked(studio),
+        "attention.jpg": _attention(studio),
     }
 
 
@@ -128,6 +130,20 @@ def _checked(studio: Studio) -> Image.Image:
     page = as_picture(preflight_pictures(barred, reports))
     foot = ImageChops.difference(page, Image.new("RGB", page.size, "white")).getbbox()
     return page if foot is None else page.crop((0, 0, page.width, foot[3] + 16))
+
+
+def _attention(studio: Studio) -> Image.Image:
+    """Maps of the smile, and where a mouth corner looks."""
+    frames = attention_frames(
+        studio.model.checkpoint,
+        studio.identity,
+        studio.background.picture,
+        [SMILE],
+        studio.perception,
+        points="326,345",
+        tile=WIDTH // 7,
+    )
+    return as_picture(frames.sheets)
 
 
 def _row(*pictures: Tensor) -> Image.Image:

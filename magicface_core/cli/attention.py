@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """PHOTO, --au, --point, --layer, -o and the shared options."""
+    """PHOTO, --au, --point, --layer, --tile, -o and the shared options."""
     options.add_face(parser)
     options.add_units(parser)
     parser.add_argument(
@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="transformer block of the denoiser, from 0 in the order of execution; repeat it for "
         "the mean of several (default: of all)",
+    )
+    parser.add_argument(
+        "--tile",
+        type=options.at_least(64),
+        default=240,
+        metavar="PIXELS",
+        help="side of one map on the sheet (default: 240)",
     )
     options.add_output(parser, None, "--out")
     options.add_region(parser, None, "what the model repaints (default: the checkpoint's)")
@@ -59,11 +66,10 @@ def run(args: argparse.Namespace) -> int:
         result, maps = record_edit(
             model, prepared, delta, settings, points=points, layers=args.layer, callback=advance
         )
-    heading = f"Attention maps, {delta.label()}"
-    if args.layer is not None:
-        heading += f", layers {', '.join(str(layer.index) for layer in maps.layers)}"
     edited = to_tensor(result.crop)
-    save_image(attention_sheet(maps, edited, prepared.crop512, heading=heading), args.output)
+    heading = f"Attention maps, {delta.label()}{_layers_named(args.layer)}"
+    sheet = attention_sheet(maps, edited, prepared.crop512, heading=heading, tile=args.tile)
+    save_image(sheet, args.output)
     share = float(maps.picture("reference", edited.shape[-1]).mean())
     print(
         f"wrote {args.output}: face {args.face}, {delta.label()}, "
@@ -72,6 +78,13 @@ def run(args: argparse.Namespace) -> int:
     )
     note_on_weights(model.checkpoint.info)
     return 0
+
+
+def _layers_named(layers: Sequence[int] | None) -> str:
+    if layers is None:
+        return ""
+    numbers = sorted(set(layers))
+    return f", layer{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _counted(number: int, word: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-SHARED = ("--au", "AU12=4", "--device", "cpu", "--steps", 2)
-TILE = 240
+TILE = 100
+SHARED = ("--au", "AU12=4", "--device", "cpu", "--steps", 2, "--tile", TILE)
 
 
 def test_a_sheet_of_steps_and_points(
@@ -50,6 +50,7 @@ def test_one_layer_with_the_short_name_of_the_output(
         (("--au", "AU12=4", "--point", "middle"), '"middle" is not a point'),
         (("--au", "AU12=4", "--layer", "77"), "no layer 77; this denoiser has 0 down_blocks.0"),
         (("--au", "AU12=4", "--layer", "-1"), "--layer: -1 is below 0"),
+        (("--au", "AU12=4", "--tile", "9"), "--tile: 9 is below 64"),
         (("--au", "AU77=4"), "AU77"),
         ((), "--au"),
     ],
