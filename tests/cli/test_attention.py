@@ -12,34 +12,30 @@ TILE = 100
 SHARED = ("--au", "AU12=4", "--device", "cpu", "--steps", 2, "--tile", TILE)
 
 
-def test_a_sheet_of_steps_and_points(
+def test_a_sheet_of_steps_and_landmarks(
+    magicface: Callable, astronaut: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "maps.png"
+    words = ("--out", output, "--model", tiny_checkpoint)
+    outcome = magicface("attention", astronaut, *SHARED, *words)
+    assert outcome.code == 0, outcome.err
+    said = f"wrote {output}: face 0, AU12+4, 2 steps, 4 layers; "
+    assert outcome.out.startswith(said), outcome.out
+    width, height = Image.open(output).size
+    assert 5 * TILE > width - 48 > (1 + 2 + 1) * TILE  # what it is, two steps, their mean
+    assert height > 10 * TILE  # seven rows: kinds of maps, eyes and mouth corners
+
+
+def test_points_and_a_layer_with_the_short_name_of_the_output(
     magicface: Callable, astronaut: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     """The face of this photograph spans 190..270 across and 60..180 down."""
-    sizes = {}
-    for count, points in enumerate(([], ["210,110", "240,150"])):
-        output = tmp_path / f"{count}.png"
-        words = [word for point in points for word in ("--point", point)]
-        outcome = magicface(
-            "attention", astronaut, *SHARED, "--out", output, "--model", tiny_checkpoint, *words
-        )
-        assert outcome.code == 0, outcome.err
-        said = f"wrote {output}: face 0, AU12+4, 2 steps, 4 layers; "
-        assert outcome.out.startswith(said), outcome.out
-        sizes[count] = Image.open(output).size
-    assert sizes[0][0] == sizes[1][0] > (1 + 2 + 1) * TILE
-    assert sizes[0][1] - sizes[1][1] > 2 * TILE  # four landmarks, or the two points
-
-
-def test_one_layer_with_the_short_name_of_the_output(
-    magicface: Callable, astronaut: Path, tiny_checkpoint: Path, tmp_path: Path
-) -> None:
     output = tmp_path / "one.png"
     words = ("--model", tiny_checkpoint, "-o", output, "--layer", 0, "--point", "210,110")
     outcome = magicface("attention", astronaut, *SHARED, *words)
     assert outcome.code == 0, outcome.err
     assert ", 2 steps, 1 layer; " in outcome.out
-    assert output.is_file()
+    assert 6 * TILE < Image.open(output).height < 9 * TILE  # four rows
 
 
 @pytest.mark.parametrize(

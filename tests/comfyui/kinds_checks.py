@@ -7,6 +7,7 @@ from typing import get_args
 
 import comfy.model_management as mm
 import torch
+from magicface_pack.magicface_core.attention_maps import record_render
 from magicface_pack.magicface_core.aus import AUDelta
 from magicface_pack.magicface_core.editing import RenderOptions, encode_identities, render
 from magicface_pack.magicface_core.network.checkpoint import Checkpoint, load_checkpoint
@@ -56,6 +57,29 @@ def check_memory_that_is_short_changes_nothing(folder: Path) -> None:
         assert torch.equal(managed_edit(model), expected), kind
         mm.unload_all_models()
         assert torch.equal(managed_edit(model), expected), kind
+
+
+def check_attention_maps_are_those_of_the_library(folder: Path) -> None:
+    """Also where layers fetch their weights when they run."""
+    for kind in KINDS:
+        place = written(folder, kind)
+        plain = load_checkpoint(place, "cpu", torch.float32)
+        expected = maps_of(plain, plain)
+        model = memory.managed(load_checkpoint(place, "cpu", torch.float32))
+        found = maps_of(model.load_identity_networks(), model.load_sampling_networks(1))
+        assert torch.equal(found, expected), kind
+        model.denoiser.detach()
+        model.denoiser.partially_load(model.denoiser.load_device, 1000)
+        found = maps_of(model.load_identity_networks(), model.load_sampling_networks(1))
+        assert torch.equal(found, expected), kind
+
+
+def maps_of(encoding: Checkpoint, sampling: Checkpoint) -> torch.Tensor:
+    with torch.inference_mode():
+        identity = encode_identities(encoding, FACE)
+        _, maps = record_render(sampling, identity, FACE, AUDelta(AU12=4), OPTIONS)
+    assert maps.has_reference == (sampling.info.identity == "reference-attention")
+    return torch.stack([maps.picture(kind, 16) for kind in ("self", "cross", "reference")])
 
 
 def check_half_precision(folder: Path) -> None:
