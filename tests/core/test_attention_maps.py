@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def test_shapes_and_shares(tiny: Checkpoint, maps: AttentionMaps) -> None:
         assert layer.looks.shape == (2, 2, side, side)
         assert layer.own.dtype == torch.float32 and layer.own.device.type == "cpu"
         torch.testing.assert_close(layer.own + layer.reference, torch.ones(2, side, side))
+        assert not torch.equal(layer.own[0], layer.own[1])
         assert layer.reference.min() > 0.02 and layer.reference.max() < 0.98
         # The second point is the upper right corner, the first is in row 0.4 and column 0.3.
         for number, (row, column) in enumerate([(int(0.4 * side), int(0.3 * side)), (0, side - 1)]):
@@ -315,6 +317,16 @@ def test_recording_changes_no_bit_of_an_edit_with_mini(mini: MagicFace, portrait
     eye, looks = maps.points[0], maps.looks(128).mean(0)[0]
     row, column = divmod(int(looks.argmax()), 128)
     assert abs(column / 128 - eye.x) < 0.1 and abs(row / 128 - eye.y) < 0.1
+
+
+def test_passes_for_the_unedited_face_do_not_count(mini: MagicFace, portrait: Prepared) -> None:
+    info = replace(mini.checkpoint.info, keep_detail=False)
+    without = MagicFace(replace(mini.checkpoint, info=info))
+    settings = Settings(steps=2)
+    both = [record_edit(model, portrait, SMILE, settings)[1] for model in (mini, without)]
+    for one, other in zip(*(maps.layers for maps in both), strict=True):
+        assert torch.equal(one.own, other.own)
+        assert torch.equal(one.prompt, other.prompt)
 
 
 def test_callbacks_still_hear_of_every_step(
