@@ -17,6 +17,7 @@ from .drawing import FAINT, INK, PAPER, SOFT_INK, as_picture, line_height, wrapp
 from .errors import ImageError
 from .identities import sized
 from .images import MAX_PIXELS
+from .network.parts import PROMPT
 from .sheets import Tile, labelled_sheet
 
 TILE = 240
@@ -30,7 +31,6 @@ COLOURS = ("#26205c", "#2f6fc4", "#35b79f", "#f2d544", "#d4301f")
 COVER, LEAST_COVER = 0.6, 0.15
 """Share of the colours over the picture, which is grey below them; the least, where they say 0."""
 
-PROMPT = "A close up of a person."
 TITLES: dict[Kind, str] = {
     "self": "Self-attention",
     "cross": "Cross-attention",
