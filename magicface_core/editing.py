@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from .carrying import apply_edit, carries_detail
 from .errors import ImageError, MagicFaceError
 from .identities import (
     EncodedIdentity,
@@ -115,8 +116,11 @@ def render(
             options,
             callback,
         )
-        pictures[moving] = _decode_batches(
-            checkpoint, pictures[moving], edited, unedited, options.batch_size
+        shown = identity if len(identity) == 1 else identity.rows(moving)
+        pictures[moving] = (
+            _carried(checkpoint, pictures[moving], edited, shown)
+            if carries_detail(checkpoint) and _keeps_detail(checkpoint, options)
+            else _decode_batches(checkpoint, pictures[moving], edited, unedited, options.batch_size)
         )
         latents[moving] = edited / checkpoint.codec.scaling_factor
     return Rendered(pictures, latents)
@@ -180,7 +184,7 @@ def _sample_batches(
     """
     batches = _batches(len(deltas), options.batch_size)
     alone = len(identity) == 1 and len(backgrounds) == 1
-    compared = _keeps_detail(checkpoint, options)
+    compared = _keeps_detail(checkpoint, options) and not carries_detail(checkpoint)
     passes = len(batches) + (0 if not compared else 1 if alone else len(batches))
     solver = scheduled(checkpoint, options.steps, options.scheduler)
     count_step, count_unseen = _counters(callback, passes * len(solver.timesteps))
@@ -218,6 +222,20 @@ def _decode_batches(
             picture = keep_detail(faces[rows], picture, reference)
         pictures.append(picture.clamp(0, 1))
     return torch.cat(pictures)
+
+
+def _carried(
+    checkpoint: Checkpoint, faces: Tensor, edited: Tensor, identity: EncodedIdentity
+) -> Tensor:
+    """The edits [M,3,S,S] of the faces themselves; the identity has 1 row or M."""
+    one = len(identity) == 1
+    parts = [
+        apply_edit(
+            checkpoint, faces[n : n + 1], edited[n : n + 1], identity.rows([0 if one else n])
+        )
+        for n in range(len(edited))
+    ]
+    return torch.cat(parts).cpu()
 
 
 def _decoded(checkpoint: Checkpoint, latents: Tensor) -> Tensor:

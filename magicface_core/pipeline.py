@@ -216,8 +216,8 @@ class MagicFace:
             settings = settings or Settings()
             for first in range(0, len(moving), batch_size):
                 rows = _delta_rows(moving[first : first + batch_size])
-                rendered += self._render(encoded, rows, settings, callback)
-            reference = self._unedited(encoded, settings)
+                rendered += self._render(encoded, rows, settings, callback, prepared.crop512)
+            reference = self._unedited(encoded, settings, prepared.crop512)
         pictures = iter(rendered)
         share = (perf_counter() - start) / max(len(wanted), 1)
         return [
@@ -246,8 +246,13 @@ class MagicFace:
         deltas: Tensor,
         settings: Settings,
         callback: Callback | None = None,
+        face: Tensor | None = None,
     ) -> list[Tensor]:
-        """Sample and decode: one [1,3,R,R] on the CPU for each delta."""
+        """Sample and decode: one [1,3,R,R] on the CPU for each delta.
+
+        Where detail is carried along, the edits of the face [1,3,S,S] itself.
+        """
+        from .carrying import apply_edit, carries_detail
         from .editing import sample_alike
         from .sampling import decode
 
@@ -259,18 +264,27 @@ class MagicFace:
             settings,
             callback=callback,
         )
-        return list(decode(self.checkpoint, latents).float().cpu().split(1))
+        if face is not None and carries_detail(self.checkpoint):
+            pictures = apply_edit(self.checkpoint, face, latents, encoded.identity)
+        else:
+            pictures = decode(self.checkpoint, latents)
+        return list(pictures.float().cpu().split(1))
 
-    def _unedited(self, encoded: Encoded, settings: Settings) -> Tensor | None:
+    def _unedited(
+        self, encoded: Encoded, settings: Settings, face: Tensor | None = None
+    ) -> Tensor | None:
         """The model's rendering [1,3,R,R] of the unedited face, from the same noise as the edits.
 
-        What it shares with an edit, its blur above all, cancels when the edit is pasted. None for
-        checkpoints that do not ask for it.
+        What it shares with an edit, its blur above all, cancels when the edit is pasted. Where
+        detail is carried along it is the face itself; None for checkpoints that keep none.
         """
+        from .carrying import carries_detail
         from .editing import no_change
 
         if not self.checkpoint.info.keep_detail:
             return None
+        if carries_detail(self.checkpoint):
+            return face
         deltas, unguided = no_change(settings)
         return self._render(encoded, deltas, unguided)[0]
 

@@ -21,6 +21,7 @@ from .errors import MagicFaceError
 from .network.autoencoder import decode_latents
 from .network.checkpoint import Checkpoint
 from .network.denoiser_inputs import IdentityInput
+from .network.identity_skip import add_identity
 from .network.unet import AU_COUNT
 from .schedulers import Generators, make_scheduler, predicted_clean, step_options
 
@@ -238,6 +239,8 @@ def predict(
         class_labels=deltas.to(checkpoint.dtype),
         cross_attention_kwargs={"reference": identity.reference},
     ).sample
+    if checkpoint.info.identity_skip:
+        return add_identity(prediction.float(), identity.latents, checkpoint.codec.scaling_factor)
     return prediction.float()
 
 

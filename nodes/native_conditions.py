@@ -27,12 +27,14 @@ class Edit:
     background   [.,C,h,w] latents, posterior mode without the scaling factor
     delta        [.,12] AU differences; all zeros is the null AU of guidance
     features     for each transformer block [.,N_i,C_i], see ``EncodedIdentity``
+    identity     [.,C,h,w] latents of the identity image, likewise not scaled
     fingerprint  of the checkpoint that encoded the identity
     """
 
     background: Tensor
     delta: Tensor
     features: tuple[Tensor, ...]
+    identity: Tensor
     fingerprint: str = ""
 
     def without_change(self) -> Edit:
@@ -63,7 +65,7 @@ class Edit:
 def edit_of(identity: EncodedIdentity, background: Tensor, deltas: Sequence[AUDelta]) -> Edit:
     """The conditions of edits with these deltas."""
     delta = torch.stack([delta.to_tensor() for delta in deltas])
-    return Edit(background, delta, identity.features, identity.fingerprint)
+    return Edit(background, delta, identity.features, identity.latents, identity.fingerprint)
 
 
 def with_edit(conditioning: Conditioning, edit: Edit) -> Conditioning:

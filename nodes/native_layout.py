@@ -27,7 +27,7 @@ ATTENDING_UP, PLAIN_UP = "CrossAttnUpBlock2D", "UpBlock2D"
 FREE = {
     *("name", "format_version", "resolution", "locality", "region", "face_fraction"),
     *("crop_offset", "mask_dilation", "chin_extension", "steps", "guidance", "scheduler"),
-    *("keep_detail", "licence", "notice", "training"),
+    *("identity_skip", "keep_detail", "licence", "notice", "training"),
 }
 # What ComfyUI's UNet has no setting for, as diffusers' config.json names it.
 FIXED: Mapping[str, tuple[Any, ...]] = {

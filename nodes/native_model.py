@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ..magicface_core.errors import CheckpointError, MagicFaceError
 from ..magicface_core.network.autoencoder import PatchAutoencoder
+from ..magicface_core.network.identity_skip import add_identity
 from ..magicface_core.network.unet import AU_COUNT
 from ..magicface_core.schedulers import make_scheduler
 from .memory import STABLE_DIFFUSION_SCALE, SUPPORTED
@@ -95,13 +96,14 @@ class NativeUNet(UNetModel):  # type: ignore[misc, unused-ignore]
         control: Any = None,
         transformer_options: Mapping[str, Any] | None = None,
         reference: list[Tensor] | None = None,
+        identity: list[Tensor] | None = None,
         **others: Any,
     ) -> Tensor:
         options = dict(transformer_options or {})
         if reference is not None:
             options = with_reference(options, list(self.named_blocks()), reference, self.locality)
         predicted: Tensor = super()._forward(x, timesteps, context, y, control, options, **others)
-        return predicted
+        return predicted if identity is None else add_identity(predicted, identity[0])
 
 
 class NativeConfig(comfy.supported_models.SD15):  # type: ignore[misc, unused-ignore]
@@ -133,10 +135,7 @@ class MagicFaceNative(comfy.model_base.BaseModel):  # type: ignore[misc, unused-
     def concat_cond(self, **given: Any) -> Tensor:
         """Background + pose latents [B,C,h,w] as released, without the scaling factor."""
         noise: Tensor = given["noise"]
-        background = _edit(given).background.to(given["device"])
-        if background.shape[2:] != noise.shape[2:]:
-            size = (noise.shape[-1], noise.shape[-2])
-            background = comfy.utils.common_upscale(background, *size, "bilinear", "disabled")
+        background = _sized(_edit(given).background.to(given["device"]), noise)
         repeated: Tensor = comfy.utils.repeat_to_batch_size(background, len(noise))
         return repeated
 
@@ -151,6 +150,10 @@ class MagicFaceNative(comfy.model_base.BaseModel):  # type: ignore[misc, unused-
         conditions: dict[str, Any] = super().extra_conds(**given)
         reference = [feature.to(given["device"]) for feature in edit.features]
         conditions["reference"] = comfy.conds.CONDList(reference)
+        if self.checkpoint.info.identity_skip:
+            identity = _sized(edit.identity.to(given["device"]), given["noise"])
+            scaled = identity * self.checkpoint.codec.scaling_factor
+            conditions["identity"] = comfy.conds.CONDList([scaled])
         return conditions
 
     def state_dict_for_saving(
@@ -240,6 +243,15 @@ def latent_format(checkpoint: Checkpoint) -> comfy.latent_formats.LatentFormat:
         found.latent_rgb_factors = (weight.T / codec.scaling_factor).tolist()
         found.latent_rgb_factors_bias = bias[:, 0].tolist()
     return found
+
+
+def _sized(latents: Tensor, noise: Tensor) -> Tensor:
+    """Latents at the size of the noise."""
+    if latents.shape[2:] == noise.shape[2:]:
+        return latents
+    size = (noise.shape[-1], noise.shape[-2])
+    resized: Tensor = comfy.utils.common_upscale(latents, *size, "bilinear", "disabled")
+    return resized
 
 
 def _edit(given: Mapping[str, Any]) -> Edit:

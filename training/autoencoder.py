@@ -23,9 +23,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from magicface_core.network.autoencoder import PatchAutoencoder
+from magicface_core.network.checkpoint import load_autoencoder
 from magicface_core.network.weights import write_tensors
 
 from .data.edit_sets import EditSets
+from .settings import ConfigError
 
 logger = logging.getLogger(__name__)
 FIT_PICTURES = 600
@@ -41,7 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=2000, help="steps of the decoder's training")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patch-size", type=int, default=8)
-    parser.add_argument("--latent-channels", type=int, default=64)
+    parser.add_argument("--latent-channels", type=int, default=64, help="without --motion's")
+    parser.add_argument("--width", type=int, default=128, help="of the refinement; 0 is none")
+    parser.add_argument(
+        "--motion", type=int, default=0, help="vectors of movement along a patch's side"
+    )
+    parser.add_argument("--start", help="autoencoder whose linear maps are kept instead of fitted")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=0)
@@ -51,11 +58,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     data = EditSets(args.data)
-    vae = PatchAutoencoder(patch_size=args.patch_size, latent_channels=args.latent_channels)
-    fit_encoder(vae, data)
+    start = None if args.start is None else _opened(Path(args.start))
+    channels = args.latent_channels if start is None else start.content_channels
+    vae = PatchAutoencoder(
+        patch_size=args.patch_size if start is None else int(start.config.patch_size),
+        latent_channels=channels + 2 * args.motion**2,
+        width=args.width,
+        motion=args.motion,
+    )
+    if start is None:
+        fit_encoder(vae, data)
+    else:
+        for name in ("to_latents", "to_pixels"):
+            getattr(vae, name).load_state_dict(getattr(start, name).state_dict())
     train_decoder(vae, data, args.steps, args.batch, args.learning_rate, args.seed)
     write(vae, Path(args.out))
     return 0
+
+
+def _opened(folder: Path) -> PatchAutoencoder:
+    vae = load_autoencoder(folder, torch.float32, torch.device("cpu"))
+    if not isinstance(vae, PatchAutoencoder):
+        raise ConfigError(f"--start {folder} is a {type(vae).__name__}, not a PatchAutoencoder")
+    return vae
 
 
 def fit_encoder(vae: PatchAutoencoder, data: EditSets) -> None:

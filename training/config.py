@@ -41,6 +41,8 @@ class ModelConfig:
     locality              slopes of the attention's distance penalty, see reference_attention
     identity              how the identity image is seen, see network/identity_paths.py
     image_encoder         transformers folder of CLIP; for the identity by an image encoder
+    identity_skip         predict the change from the identity image's latents, see
+                          network/identity_skip.py; from scratch
     freeze_denoiser       train the ControlNet alone; for the identity by a ControlNet
     action_units          how the AU delta goes in, see network/action_unit_inputs.py
     attribute_controller  see network/attribute_controller.py
@@ -56,6 +58,7 @@ class ModelConfig:
         "reference-attention"
     )
     image_encoder: str = ""
+    identity_skip: bool = False
     freeze_denoiser: bool = False
     action_units: Literal["linear", "zero-append", "convolution"] = "linear"
     attribute_controller: Literal["concatenation", "convolution"] = "concatenation"

@@ -27,6 +27,7 @@ from magicface_core.network.denoisers import (
     start_controlnet,
 )
 from magicface_core.network.identity_paths import IDENTITY_PATHS, IdentityEncoder
+from magicface_core.network.identity_skip import check_identity_skip
 from magicface_core.network.image_encoder import ImageEncoder
 from magicface_core.network.info import CheckpointInfo
 from magicface_core.network.unet import build_unet, share_initial_weights
@@ -34,6 +35,7 @@ from magicface_core.network.weights import check_shapes, find_weights, read_conf
 
 from .config import ConfigError, ModelConfig, TrainConfig
 from .networks import Networks, dead_parameters
+from .widening import check_continues, on_wider_latents
 
 __all__ = ["Networks", "Start", "dead_parameters", "initialise"]
 CPU = torch.device("cpu")
@@ -75,7 +77,8 @@ def _info(config: TrainConfig, values: dict[str, Any] | None = None) -> Checkpoi
     """``magicface.json`` of the result; ``values`` are the starting checkpoint's, if any."""
     if values is None:
         model = config.model
-        values = {"locality": model.locality, **{name: getattr(model, name) for name in KINDS}}
+        own = {name: getattr(model, name) for name in (*KINDS, "identity_skip")}
+        values = {"locality": model.locality, **own}
     return CheckpointInfo.from_json(json.dumps({**values, **config.info}), "info")
 
 
@@ -102,6 +105,8 @@ def _from_scratch(config: TrainConfig) -> Start:
     denoiser, id_encoder = networks.denoiser, networks.id_encoder
     if isinstance(id_encoder, UNet2DConditionModel):
         share_initial_weights(denoiser, id_encoder)
+    if networks.identity_skip:
+        start_as_copy(denoiser)
     if isinstance(denoiser, ControlledUNet):
         start_controlnet(denoiser)
     prompt = torch.zeros(1, config.model.prompt_tokens, int(denoiser.config.cross_attention_dim))
@@ -118,7 +123,20 @@ def _networks(config: TrainConfig, shape: dict[str, Any], vae: Autoencoder) -> N
         {**shape, **channels}, model.identity, model.action_units, model.locality
     )
     id_encoder = _id_encoder(config, shape, int(denoiser.config.cross_attention_dim))
-    return Networks(denoiser, id_encoder, controller, model.identity, model.freeze_denoiser)
+    check_identity_skip(model.identity_skip, model.identity, _scheduler(config))
+    skip = float(vae.config.scaling_factor) if model.identity_skip else 0.0
+    return Networks(denoiser, id_encoder, controller, model.identity, model.freeze_denoiser, skip)
+
+
+@torch.no_grad()
+def start_as_copy(denoiser: UNet2DConditionModel) -> None:
+    """An output of zeros: with an identity skip, the untrained network returns the portrait.
+
+    The noisy latents start unread: what is asked for can be told from identity and AUs alone.
+    """
+    for parameter in denoiser.conv_out.parameters():
+        parameter.zero_()
+    denoiser.conv_in.weight[:, : denoiser.config.out_channels].zero_()
 
 
 def _id_encoder(config: TrainConfig, shape: dict[str, Any], width: int) -> IdentityEncoder:
@@ -141,13 +159,8 @@ def _from_magicface(config: TrainConfig, checkpoint: Checkpoint) -> Start:
                 f"model.{name} is {asked!r}, but the checkpoint in {config.model.start_folder} has "
                 f"{own!r}; set it to that"
             )
-    networks = Networks(
-        checkpoint.denoiser,
-        checkpoint.id_encoder,
-        checkpoint.controller,
-        checkpoint.info.identity,
-        config.model.freeze_denoiser,
-    )
+    skip = checkpoint.info.identity_skip or config.model.identity_skip
+    networks, vae = _continued(config, checkpoint, skip)
     scheduler = {**checkpoint.scheduler_config, **config.scheduler}
     known = scheduler.get("prediction_type", "epsilon")
     if known != config.objective.prediction:
@@ -155,8 +168,28 @@ def _from_magicface(config: TrainConfig, checkpoint: Checkpoint) -> Start:
             f"objective.prediction is {config.objective.prediction!r}, but the checkpoint was "
             f"trained with {known!r}; set it to that"
         )
-    info = _info(config, dataclasses.asdict(checkpoint.info))
-    return Start(networks, checkpoint.vae, checkpoint.prompt_embeds, scheduler, info)
+    check_identity_skip(skip, checkpoint.info.identity, scheduler)
+    info = _info(config, {**dataclasses.asdict(checkpoint.info), "identity_skip": skip})
+    return Start(networks, vae, checkpoint.prompt_embeds, scheduler, info)
+
+
+def _continued(
+    config: TrainConfig, checkpoint: Checkpoint, skip: bool
+) -> tuple[Networks, Autoencoder]:
+    """A checkpoint's networks, on the latents of ``model.autoencoder`` where that is set.
+
+    A skip that the checkpoint lacks starts as a copy.
+    """
+    vae, denoiser, id_encoder = checkpoint.vae, checkpoint.denoiser, checkpoint.id_encoder
+    if config.model.autoencoder:
+        vae = load_autoencoder(Path(config.model.autoencoder), torch.float32, CPU)
+        check_continues(vae, checkpoint.vae, config.model.autoencoder)
+        denoiser, id_encoder = on_wider_latents(checkpoint, int(vae.config.latent_channels))
+    if skip and not checkpoint.info.identity_skip:
+        start_as_copy(denoiser)
+    factor = float(vae.config.scaling_factor) if skip else 0.0
+    kind, frozen = checkpoint.info.identity, config.model.freeze_denoiser
+    return Networks(denoiser, id_encoder, checkpoint.controller, kind, frozen, factor), vae
 
 
 def _from_stable_diffusion(config: TrainConfig) -> Start:

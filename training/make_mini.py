@@ -1,9 +1,10 @@
 """Make the embedded checkpoint: ``python -m magicface_training.make_mini --out runs/mini``.
 
-From nothing: renders the training and validation faces, fits the autoencoder, trains both UNets
-with two processes of one thread each, and leaves a checkpoint folder. Every step that is already
-done is skipped, so the command can be interrupted and repeated. ``--processes`` changes the batch
-and with it the result.
+From nothing: renders the training and validation faces and fits the autoencoder; trains both UNets
+to paint faces (``mini-start.yaml``); then gives the latents movements and trains on, to move skin
+instead of painting it (``mini.yaml``). Training runs in two processes of one thread each, and
+leaves a checkpoint folder. Every step that is already done is skipped, so the command can be
+interrupted and repeated. ``--processes`` changes the batch and with it the result.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
-CONFIG = Path(__file__).resolve().parent / "configs" / "mini.yaml"
+CONFIGS = Path(__file__).resolve().parent / "configs"
 TRAIN_IDENTITIES = 2100
 VALIDATION_IDENTITIES = 100
 
@@ -50,33 +51,45 @@ def commands(
 ) -> list[list[str]]:
     """The steps as argument lists of the Python interpreter."""
     render = ["-m", "magicface_training.data.render", "--workers", str(processes)]
-    settings = {
-        "data.train": out / "train",
-        "data.validation": out / "validation",
-        "model.autoencoder": out / "autoencoder",
+    counts = {"train": identities, "validation": validation}
+    steps = [
+        [*render, "--split", split, "--identities", str(count), "--out", str(out / split)]
+        for split, count in counts.items()
+    ]
+    first, plain = out / "start", out / "start" / "autoencoder"
+    moving = out / "autoencoder"
+    steps += _autoencoder(out, plain, ["--width", "0"])
+    if not (first / "checkpoint" / "magicface.json").is_file():
+        folders = {"model.autoencoder": plain, "run.output": first}
+        steps.append(_train("mini-start", out, folders, processes, overrides))
+    steps += _autoencoder(out, moving, ["--width", "0", "--motion", "2", "--start", str(plain)])
+    folders = {
+        "model.start_folder": first / "checkpoint",
+        "model.autoencoder": moving,
         "run.output": out,
     }
+    steps.append(_train("mini", out, folders, processes, overrides))
+    return steps
+
+
+def _autoencoder(out: Path, folder: Path, options: list[str]) -> list[list[str]]:
+    """The step that makes an autoencoder, none where it is made."""
+    if (folder / "config.json").is_file():
+        return []
+    fit = ["-m", "magicface_training.autoencoder", "--steps", "0"]
+    return [[*fit, "--data", str(out / "train"), "--out", str(folder), *options]]
+
+
+def _train(
+    name: str, out: Path, folders: dict[str, Path], processes: int, overrides: Sequence[str]
+) -> list[str]:
+    """The step that trains after ``configs/NAME.yaml``."""
+    settings = {"data.train": out / "train", "data.validation": out / "validation", **folders}
     sets = [f"{key}={value}" for key, value in settings.items()]
     options = [text for pair in [*sets, *overrides] for text in ("--set", pair)]
-    steps = [
-        [*render, "--split", "train", "--identities", str(identities), "--out", str(out / "train")],
-        [
-            *render,
-            "--split",
-            "validation",
-            "--identities",
-            str(validation),
-            "--out",
-            str(out / "validation"),
-        ],
-    ]
-    if not (out / "autoencoder" / "config.json").is_file():
-        fit = ["-m", "magicface_training.autoencoder", "--steps", "0"]
-        steps.append([*fit, "--data", str(out / "train"), "--out", str(out / "autoencoder")])
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    train = ["-m", "magicface_training.train", "--config", str(CONFIG), "--resume"]
-    steps.append([*launch, *train, *options])
-    return steps
+    train = ["-m", "magicface_training.train", "--config", str(CONFIGS / f"{name}.yaml")]
+    return [*launch, *train, "--resume", *options]
 
 
 if __name__ == "__main__":

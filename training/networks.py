@@ -12,6 +12,7 @@ from magicface_core.network.identity_paths import (
     IdentityEncoder,
     IdentityKind,
 )
+from magicface_core.network.identity_skip import add_identity
 from magicface_core.network.image_encoder import ImageEncoder
 
 
@@ -19,7 +20,8 @@ class Networks(nn.Module):
     """Denoiser, ID encoder and Attribute Controller as one module: one pass trains them all.
 
     ``identity`` says how the identity image is seen (see ``network/identity_paths.py``); a frozen
-    denoiser leaves the ControlNet to be trained.
+    denoiser leaves the ControlNet to be trained. ``identity_skip`` is the factor of the identity's
+    latents in the output (see ``network/identity_skip.py``), 0 leaves them out.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class Networks(nn.Module):
         controller: ConvolutionController | None,
         identity: IdentityKind = "reference-attention",
         freeze_denoiser: bool = False,
+        identity_skip: float = 0.0,
     ) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.id_encoder = id_encoder
         self.controller = controller
         self.identity_path = IDENTITY_PATHS[identity]
+        self.identity_skip = identity_skip
         self.requires_grad_(True)
         for parameter in untrained_parameters(id_encoder):
             parameter.requires_grad_(False)
@@ -73,6 +77,8 @@ class Networks(nn.Module):
             class_labels=delta,
             cross_attention_kwargs={"reference": reference},
         ).sample
+        if self.identity_skip:
+            return add_identity(prediction, identity, self.identity_skip)
         return prediction
 
 

@@ -23,6 +23,10 @@ from .data.errors import DataError
 from .data.order import generator_seed
 from .data.samples import Batch
 from .networks import Networks
+from .picture_error import Pictures, error_of
+
+USUAL_CHANGE = 0.005  # mean over a picture of an edit's change, 0..1
+MOST_BALANCE = 10.0  # times the weight, for the smallest changes
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,9 @@ def draw(
         torch.stack(part) for part in zip(*rows, strict=True)
     )
     timestep = (uniform.pow(config.timestep_power) * timesteps).long().clamp_max(timesteps - 1)
+    if config.own_states:
+        own = own_rows(len(timestep), len(batch.position), config.own_states)
+        timestep[: own.start] = timesteps - 1
     given = batch.delta.cpu()
     unchanged = (given == 0).all(dim=1, keepdim=True)
     delta = torch.where(unchanged, config.zero_sigma * jitter, given)
@@ -138,7 +145,7 @@ def picture(pictures: Tensor | None) -> Tensor:
 def needs_pictures(config: ObjectiveConfig, networks: Networks) -> bool:
     """Whether cached latents alone do not do."""
     own = networks.controller is not None or networks.reads_pictures
-    return config.change_weight > 0 or own
+    return config.change_weight > 0 or config.error == "picture" or own
 
 
 def loss_weight(
@@ -154,9 +161,16 @@ def loss_weight(
         target, identity = picture(batch.target), picture(batch.identity)
         identity = identity.repeat(len(target) // len(identity), 1, 1, 1)
         change = (target - identity).abs().mean(1, keepdim=True)
+        change = _balanced(change, config.change_balance)
         change = change * batch.same_scene[:, None, None, None].to(change)
         weight = weight + config.change_weight * F.adaptive_avg_pool2d(change, size)
     return weight
+
+
+def _balanced(change: Tensor, balance: float) -> Tensor:
+    """Change [B,1,H,W] scaled so that rows of small changes count more, see ``change_balance``."""
+    mean = change.mean((1, 2, 3), keepdim=True)
+    return change * (USUAL_CHANGE / mean.clamp_min(USUAL_CHANGE / MOST_BALANCE)).pow(balance)
 
 
 def regression_target(scheduler: DDPMScheduler, latents: Tensor, drawn: Draw) -> Tensor:
@@ -190,19 +204,79 @@ def edit_loss(
     prompt_embeds: Tensor,
     scheduler: DDPMScheduler,
     config: ObjectiveConfig,
+    pictures: Pictures | None = None,
 ) -> Tensor:
     """Weighted mean over the batch of the squared (or pseudo-Huber) error.
 
-    The networks' inputs are in the type of ``prompt_embeds``, the error is in float32.
+    The networks' inputs are in the type of ``prompt_embeds``, the error is in float32. ``pictures``
+    are those to compare with where ``config.error`` asks for it; the weight has their size then.
     """
     clean = latents.target(drawn, config)
-    noisy = scheduler.add_noise(clean, drawn.noise, drawn.timestep)
-    inputs = (noisy, latents.condition, latents.identity, drawn.delta)
-    noisy, condition, identity, delta = (each.to(prompt_embeds.dtype) for each in inputs)
-    prediction = networks(noisy, condition, identity, delta, drawn.timestep, prompt_embeds)
-    error = (prediction.float() - regression_target(scheduler, clean, drawn)).square()
-    if config.loss == "huber":
-        error = config.huber_width * ((error + config.huber_width**2).sqrt() - config.huber_width)
+    known = _Known(networks, latents, drawn.delta, prompt_embeds)
+    noisy = _states(known, clean, drawn, scheduler, config)
+    prediction = known.predict(noisy, drawn.timestep)
     if config.min_snr:
         weight = weight * timestep_weight(scheduler, drawn.timestep, config.min_snr)
+    if pictures is not None:
+        predicted = clean_latents(scheduler, prediction, noisy, drawn.timestep)
+        return pictures.loss(predicted, latents.identity, weight, config)
+    error = error_of(prediction - regression_target(scheduler, clean, drawn), config)
     return (error * weight).mean()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The networks with all they are told but the noisy latents and how noisy these are."""
+
+    networks: Networks
+    latents: Latents
+    delta: Tensor
+    prompt: Tensor
+
+    def predict(self, noisy: Tensor, timestep: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Float32 prediction of some rows, whose first belongs to the first identity."""
+        inputs = (noisy, self.latents.condition[rows], self.latents.identity, self.delta[rows])
+        noisy, condition, identity, delta = (each.to(self.prompt.dtype) for each in inputs)
+        return self.networks(noisy, condition, identity, delta, timestep, self.prompt).float()
+
+
+def _states(
+    known: _Known,
+    clean: Tensor,
+    drawn: Draw,
+    scheduler: DDPMScheduler,
+    config: ObjectiveConfig,
+) -> Tensor:
+    """Noisy latents [B,C,h,w] to predict from, see ``ObjectiveConfig.own_states``."""
+    if not config.own_states:
+        return scheduler.add_noise(clean, drawn.noise, drawn.timestep)
+    noisy = drawn.noise.clone()
+    rows = own_rows(len(noisy), len(known.latents.identity), config.own_states)
+    if rows.start == len(noisy):
+        return noisy
+    noise = drawn.noise[rows]
+    with torch.no_grad():
+        last = torch.full_like(drawn.timestep[rows], len(scheduler.alphas_cumprod) - 1)
+        prediction = known.predict(noise, last, rows)
+        own = clean_latents(scheduler, prediction, noise, last)
+    noisy[rows] = scheduler.add_noise(own, noise, drawn.timestep[rows])
+    return noisy
+
+
+def own_rows(rows: int, identities: int, share: float) -> slice:
+    """The last rows of a batch: ``share`` of each identity's targets, rounded."""
+    targets = rows // identities
+    return slice(rows - identities * round(share * targets), rows)
+
+
+def clean_latents(
+    scheduler: DDPMScheduler, output: Tensor, noisy: Tensor, timestep: Tensor
+) -> Tensor:
+    """Clean latents [B,C,h,w] that the denoiser's output at timesteps [B] stands for."""
+    alpha = scheduler.alphas_cumprod.to(noisy)[timestep][:, None, None, None]
+    kind = scheduler.config.prediction_type
+    if kind == "sample":
+        return output
+    if kind == "epsilon":
+        return (noisy - (1 - alpha).sqrt() * output) / alpha.sqrt()
+    return alpha.sqrt() * noisy - (1 - alpha).sqrt() * output

@@ -14,6 +14,14 @@ from .settings import ConfigError, check_range
 class ObjectiveConfig:
     """The paper's Eq. 3 and its options.
 
+    error           what is compared: the network's output, or the picture decoded from it (see
+                    objective.decoded), which needs a decoder small enough to run in every step
+    edge_weight     weight of the error of pictures' differences between neighbours; of decoded ones
+    motion_weight   weight of the error of movements (in patches), of an autoencoder that holds
+                    some and rendered faces that tell the exact ones
+    own_states      share of each identity's targets whose noisy latents are made of the network's
+                    own prediction, as in sampling; all others then start from pure noise. 0 is
+                    the paper's: noise added to the target's latents
     target_latents  the target's posterior is sampled, as in Stable Diffusion's training, or its
                     mode is taken
     au_dropout      deltas replaced by the null AU, for classifier-free guidance (section III-D)
@@ -22,11 +30,17 @@ class ObjectiveConfig:
     min_snr         gamma of the min-SNR loss weights (Hang et al. 2023), 5 is usual; 0 is off
     outside_weight  loss weight outside the face mask
     change_weight   extra weight per unit of difference between target and identity image
+    change_balance  0 leaves that weight proportional to the change, so that small movements count
+                    little; 1 gives every exact edit the same sum of it
     """
 
     prediction: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     loss: Literal["l2", "huber"] = "l2"
     huber_width: float = 0.1
+    error: Literal["output", "picture"] = "output"
+    edge_weight: float = 0.0
+    motion_weight: float = 0.0
+    own_states: float = 0.0
     target_latents: Literal["sample", "mode"] = "sample"
     au_dropout: float = 0.1
     zero_sigma: float = 0.2
@@ -34,10 +48,13 @@ class ObjectiveConfig:
     min_snr: float = 0.0
     outside_weight: float = 1.0
     change_weight: float = 0.0
+    change_balance: float = 0.0
 
     def __post_init__(self) -> None:
-        check_range("objective.au_dropout", self.au_dropout, 0, 1)
-        for name in ("zero_sigma", "min_snr", "outside_weight", "change_weight"):
+        for name in ("au_dropout", "change_balance", "own_states"):
+            check_range(f"objective.{name}", getattr(self, name), 0, 1)
+        weights = ("outside_weight", "change_weight", "edge_weight", "motion_weight")
+        for name in ("zero_sigma", "min_snr", *weights):
             check_range(f"objective.{name}", getattr(self, name), 0)
 
 

@@ -21,6 +21,7 @@ from .networks import Networks
 from .nonfinite import NonFiniteError, explain, save_batch
 from .objective import Draw, Latents, draw, edit_loss, encode, loss_weight
 from .optimisers import learning_rate, set_learning_rate
+from .picture_error import Pictures
 
 FAILED = "failed"  # folder of the batches whose loss was not finite
 
@@ -33,6 +34,7 @@ class Prepared:
     latents: Latents
     drawn: Draw
     weight: Tensor
+    pictures: Pictures | None  # to compare with, where the objective does
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,10 @@ class Stepper:
         shape = latents.target_mean.shape
         timesteps = len(self.scheduler.alphas_cumprod)
         drawn = draw(batch, shape, objective, timesteps, self.config.run.seed)
-        weight = loss_weight(batch, shape[-2:], objective)
-        return Prepared(batch, latents, drawn.to(device), weight)
+        pictures = Pictures.of(batch, self.start.vae) if objective.error == "picture" else None
+        size = shape[-2:] if pictures is None else pictures.target.shape[-2:]
+        weight = loss_weight(batch, size, objective)
+        return Prepared(batch, latents, drawn.to(device), weight, pictures)
 
     def _mean_weight(self, prepared: Sequence[Prepared], objective: ObjectiveConfig) -> Tensor:
         """Of all rows of the step, wherever they are, so that their spread changes nothing."""
@@ -133,6 +137,7 @@ class Stepper:
                     self.prompt,
                     self.scheduler,
                     objective,
+                    prepared.pictures,
                 )
             self.accelerator.backward(loss / count)
         return float(loss.detach())

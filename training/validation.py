@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from magicface_core.network.autoencoder import decode_latents
 
 from .averaging import WeightAverage
-from .config import TrainConfig
+from .config import ObjectiveConfig, TrainConfig
 from .data.loading import batches
 from .data.samples import Batch
 from .data.sources import SampleSource
 from .grid import draw_grid
 from .initialise import Start
-from .objective import Draw, Latents, draw, edit_loss, encode, loss_weight, picture
+from .objective import Draw, Latents, clean_latents, draw, edit_loss, encode, loss_weight, picture
+from .picture_error import Pictures, decoded
 
 SEED = 20_250_104  # of the rows and their noise; no run's own
 AT_ONCE = 4  # identity images
@@ -69,11 +70,15 @@ class Validator:
         config = validation_config(self.config)
         return batches(self.source, config, SEED, workers=0)
 
+    @property
+    def _compares_pictures(self) -> bool:
+        return self.config.objective.error == "picture"
+
     def _losses(self) -> dict[str, float]:
         networks = self.start.networks
         place = next(networks.parameters())
         prompt = self.start.prompt_embeds.to(place)
-        objective = replace(self.config.objective, au_dropout=0.0, min_snr=0.0)
+        objective = validation_objective(self.config.objective)
         steps = len(self.scheduler.alphas_cumprod)
         levels = timestep_levels(steps, self.config.validation.bins)
         totals = dict.fromkeys(levels, 0.0)
@@ -82,22 +87,30 @@ class Validator:
             batch = batch.to(place.device)
             latents = encode(batch, self.start.vae, networks)
             drawn = draw(batch, latents.target_mean.shape, objective, steps, SEED).to(place.device)
-            weight = loss_weight(batch, latents.target_mean.shape[-2:], objective)
+            pictures = Pictures.of(batch, self.start.vae) if self._compares_pictures else None
+            size = (latents.target_mean if pictures is None else pictures.target).shape[-2:]
+            weight = loss_weight(batch, size, objective)
             weight = weight / weight.mean()
             for level in levels:
                 fixed = replace(drawn, timestep=torch.full_like(drawn.timestep, level))
                 loss = edit_loss(
-                    networks, latents, weight, fixed, prompt, self.scheduler, objective
+                    networks, latents, weight, fixed, prompt, self.scheduler, objective, pictures
                 )
                 totals[level] += float(loss) * len(batch.delta)
             rows += len(batch.delta)
             if batch.same_scene.any():
-                edited = _one_step(self.start, latents, drawn, self.scheduler, prompt)
+                edited = _one_step(self.start, batch, latents, drawn, self.scheduler, prompt)
                 one, other = _changed_error(batch, edited)
                 wrong, change = wrong + one, change + other
         means = {f"validation_loss_t{level}": total / rows for level, total in totals.items()}
         means["validation_loss"] = sum(means.values()) / len(means)
         return means | ({"one_step_ratio": wrong / change} if change else {})
+
+
+def validation_objective(objective: ObjectiveConfig) -> ObjectiveConfig:
+    """Without dropout and weights of timesteps; where own states are trained, all are."""
+    own = 1.0 if objective.own_states else 0.0
+    return replace(objective, au_dropout=0.0, min_snr=0.0, own_states=own)
 
 
 def validation_config(config: TrainConfig) -> TrainConfig:
@@ -140,24 +153,22 @@ def untouched(networks: nn.Module) -> Iterator[None]:
 
 
 def _one_step(
-    start: Start, latents: Latents, drawn: Draw, scheduler: DDPMScheduler, prompt: Tensor
+    start: Start,
+    batch: Batch,
+    latents: Latents,
+    drawn: Draw,
+    scheduler: DDPMScheduler,
+    prompt: Tensor,
 ) -> Tensor:
-    """The clean picture predicted from pure noise at the last timestep."""
+    """The picture [B,3,H,W] in 0..1 predicted from pure noise at the last timestep."""
     last = torch.full_like(drawn.timestep, len(scheduler.alphas_cumprod) - 1)
     inputs = (drawn.noise, latents.condition, latents.identity, drawn.delta)
     output = start.networks(*(each.to(prompt.dtype) for each in inputs), last, prompt).float()
-    return decode_latents(start.vae, clean_latents(scheduler, output, drawn.noise))
-
-
-def clean_latents(scheduler: DDPMScheduler, output: Tensor, noisy: Tensor) -> Tensor:
-    """Clean latents that a prediction at the last timestep stands for."""
-    alpha = scheduler.alphas_cumprod[-1].to(noisy)
-    kind = scheduler.config.prediction_type
-    if kind == "sample":
-        return output
-    if kind == "epsilon":
-        return (noisy - (1 - alpha).sqrt() * output) / alpha.sqrt()
-    return alpha.sqrt() * noisy - (1 - alpha).sqrt() * output
+    clean = clean_latents(scheduler, output, drawn.noise, last)
+    if start.networks.reads_pictures:
+        return decode_latents(start.vae, clean)
+    shown = decoded(start.vae, clean, picture(batch.identity) * 2 - 1, latents.identity)
+    return (shown / 2 + 0.5).clamp(0, 1)
 
 
 def _changed_error(batch: Batch, edited: Tensor) -> tuple[float, float]:

@@ -115,6 +115,7 @@ class CheckpointEditor:
     def _render(
         self, source: EditSource, deltas: torch.Tensor, guidance: float
     ) -> Iterator[torch.Tensor]:
+        from ..carrying import apply_edit, carries_detail
         from ..sampling import decode, encode_background, encode_identity, sample
 
         identity = encode_identity(self.checkpoint, source.picture)
@@ -130,7 +131,10 @@ class CheckpointEditor:
                 scheduler=self.scheduler,
                 noise=self._noise(source.seed, background.shape[2:]),
             )
-            yield decode(self.checkpoint, latents).float().cpu()
+            if carries_detail(self.checkpoint):
+                yield apply_edit(self.checkpoint, source.picture, latents, identity).cpu()
+            else:
+                yield decode(self.checkpoint, latents).float().cpu()
 
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         from ..sampling import reconstruct
@@ -139,11 +143,17 @@ class CheckpointEditor:
         return torch.cat(rows).float().cpu()
 
     def detail_reference(self, source: EditSource) -> torch.Tensor | None:
-        """The model's rendering of the unedited crop, if the checkpoint keeps detail."""
+        """The model's rendering of the unedited crop, if the checkpoint keeps detail.
+
+        The crop itself, where edits are applied to it (see ``carrying.py``).
+        """
+        from ..carrying import carries_detail
         from ..sampling import no_change_delta
 
         if not self.checkpoint.info.keep_detail:
             return None
+        if carries_detail(self.checkpoint):
+            return source.picture
         return next(self._render(source, no_change_delta(), guidance=1.0))
 
     def _noise(self, seed: int, size: Sequence[int]) -> torch.Tensor:

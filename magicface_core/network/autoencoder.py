@@ -41,7 +41,12 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     Encoding is a 1x1 convolution over unshuffled pixels, which starts as the principal components
     of image patches (see ``fit_patches``), so that latents keep their place and the round trip is
     good from the start; the decoder learns what the dropped components usually are and removes
-    patch borders.
+    patch borders. ``width`` 0 leaves out the refinement.
+
+    With ``motion`` m > 0 the last 2 m^2 channels of the latents are displacements, m x m vectors
+    (x, y) a patch in units of ``motion_scale`` patches: each pixel of the picture is fetched from
+    where its vector points. Encoding leaves them at 0. An editor that moves skin instead of
+    painting it anew keeps it sharp.
 
     Pictures are [B,3,H,W] in -1..1 with H and W multiples of ``patch_size``; latents
     [B,latent_channels,H/p,W/p]. Same interface as ``AutoencoderKL``, with a posterior of zero
@@ -57,25 +62,33 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         blocks: int = 2,
         pixel_width: int = 16,
         scaling_factor: float = 1.0,
+        motion: int = 0,
+        motion_scale: float = 0.5,
     ) -> None:
         super().__init__()
         pixels = 3 * patch_size**2
-        self.to_latents = nn.Conv2d(pixels, latent_channels, 1)
-        self.to_pixels = nn.Conv2d(latent_channels, pixels, 1)
-        self.refine = nn.Sequential(
-            nn.Conv2d(latent_channels, width, 3, padding=1),
-            *[ResidualBlock(width) for _ in range(blocks)],
-            _start_at_zero(nn.Conv2d(width, pixels, 3, padding=1)),
-        )
-        self.deblock = nn.Sequential(
-            nn.Conv2d(3, pixel_width, 3, padding=1),
-            nn.SiLU(),
-            _start_at_zero(nn.Conv2d(pixel_width, 3, 3, padding=1)),
-        )
+        self.content_channels = latent_channels - 2 * motion**2
+        self.to_latents = nn.Conv2d(pixels, self.content_channels, 1)
+        self.to_pixels = nn.Conv2d(self.content_channels, pixels, 1)
+        self.refine: nn.Sequential | None = None
+        self.deblock: nn.Sequential | None = None
+        if width:
+            self.refine = nn.Sequential(
+                nn.Conv2d(self.content_channels, width, 3, padding=1),
+                *[ResidualBlock(width) for _ in range(blocks)],
+                _start_at_zero(nn.Conv2d(width, pixels, 3, padding=1)),
+            )
+            self.deblock = nn.Sequential(
+                nn.Conv2d(3, pixel_width, 3, padding=1),
+                nn.SiLU(),
+                _start_at_zero(nn.Conv2d(pixel_width, 3, 3, padding=1)),
+            )
 
     def encode(self, x: Tensor) -> AutoencoderKLOutput:
         """Latents of ``x`` as ``.latent_dist``, a posterior of zero variance."""
-        mean = self.to_latents(F.pixel_unshuffle(x, self.config.patch_size))
+        content = self.to_latents(F.pixel_unshuffle(x, self.config.patch_size))
+        still = content.new_zeros(len(x), 2 * self.config.motion**2, *content.shape[2:])
+        mean = torch.cat([content, still], dim=1)
         return AutoencoderKLOutput(
             latent_dist=DiagonalGaussianDistribution(
                 torch.cat([mean, torch.full_like(mean, -30.0)], dim=1), deterministic=True
@@ -84,9 +97,37 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
     def decode(self, z: Tensor) -> DecoderOutput:
         """Picture of latents ``z``."""
-        patches = self.to_pixels(z) + self.refine(z)
-        picture = F.pixel_shuffle(patches, self.config.patch_size)
-        return DecoderOutput(sample=picture + self.deblock(picture))
+        return DecoderOutput(sample=self._move(self._paint(z), z))
+
+    def carry(self, picture: Tensor, z: Tensor, unedited: Tensor) -> Tensor:
+        """``picture`` with the change from latents ``unedited`` to ``z``, its detail moved along.
+
+        picture [B,3,S,S] in -1..1 is what ``unedited`` [B,C,h,w] encodes, at any resolution: only
+        the difference of the two renderings is added before everything is moved, so that what the
+        latents cannot hold is kept. Exactly ``picture`` for ``z`` = ``unedited``.
+        """
+        change = self._paint(z) - self._paint(unedited)
+        if change.shape[-2:] != picture.shape[-2:]:
+            change = F.interpolate(change, picture.shape[-2:], mode="bicubic", align_corners=False)
+        return self._move(picture + change, z)
+
+    def _paint(self, z: Tensor) -> Tensor:
+        """The picture before anything is moved."""
+        content = z[:, : self.content_channels]
+        patches = self.to_pixels(content)
+        if self.refine is not None:
+            patches = patches + self.refine(content)
+        picture: Tensor = F.pixel_shuffle(patches, self.config.patch_size)
+        return picture if self.deblock is None else picture + self.deblock(picture)
+
+    def vectors(self, z: Tensor) -> Tensor:
+        """Displacements [B,2,m h,m w] (x, y) in half sides of the picture, for ``fetched``."""
+        units = F.pixel_shuffle(z[:, self.content_channels :], self.config.motion)
+        return units * (2 * self.config.motion_scale / z.shape[-1])
+
+    def _move(self, picture: Tensor, z: Tensor) -> Tensor:
+        """Each pixel of ``picture`` fetched from where the latents' vectors point."""
+        return fetched(picture, self.vectors(z)) if self.config.motion else picture
 
     @torch.no_grad()
     def fit_patches(self, pictures: Tensor, flatten: float = 0.5) -> None:
@@ -102,7 +143,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         mean = patches.mean(0)
         centred = (patches - mean).double()
         variances, directions = torch.linalg.eigh(centred.T @ centred / len(centred))
-        count = self.config.latent_channels
+        count = self.content_channels
         deviations = variances.flip(0)[:count].clamp_min(1e-10).sqrt()
         basis = directions.flip(1)[:, :count]
         scale = deviations.pow(flatten)
@@ -110,6 +151,26 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         encode = (basis / scale).T.float()
         _set_linear(self.to_latents, encode, -(encode @ mean))
         _set_linear(self.to_pixels, (basis * scale).float(), mean)
+
+
+def fetched(picture: Tensor, vectors: Tensor) -> Tensor:
+    """Each pixel of ``picture`` [B,C,H,W] taken from where ``vectors`` [B,2,h,w] point.
+
+    Vectors are (x, y) in half sides of the picture, as in ``grid_sample``, and are interpolated
+    between their places; beyond the border the picture goes on as its last pixels.
+    """
+    height, width = picture.shape[-2:]
+    shift = F.interpolate(vectors, (height, width), mode="bilinear", align_corners=False)
+    columns = _pixel_centres(width, picture)
+    rows = _pixel_centres(height, picture)[:, None]
+    grid = torch.stack([columns + shift[:, 0], rows + shift[:, 1]], dim=-1)
+    return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+
+
+def _pixel_centres(count: int, like: Tensor) -> Tensor:
+    """From -1 to 1 along a side."""
+    places = torch.arange(count, device=like.device, dtype=like.dtype)
+    return (2 * places + 1) / count - 1
 
 
 def _start_at_zero(layer: nn.Conv2d) -> nn.Conv2d:

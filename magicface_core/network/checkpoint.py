@@ -23,6 +23,7 @@ from .autoencoder import Autoencoder, NetworkCodec, PictureCodec, codec_of
 from .denoisers import input_channels
 from .finding import DOWNLOAD, resolve_checkpoint, stored_autoencoder, stored_prompt
 from .identity_paths import IDENTITY_PATHS, IdentityEncoder, IdentityPath
+from .identity_skip import check_identity_skip
 from .info import CheckpointInfo
 from .merged import open_parts
 from .parts import PROMPT, PROMPT_KEY, REQUIRED_PARTS, CheckpointParts, FolderPart, Part
@@ -144,6 +145,7 @@ def load_checkpoint(
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else torch.float16
     info = parts.info()
+    check_identity_skip(info.identity_skip, info.identity, _scheduler_config(parts))
     denoiser = plan_denoiser(parts.part("denoising_unet"), info)
     id_encoder = plan_id_encoder(parts.part("ID_enc"), info)
     controller = plan_controller(parts, info)

@@ -40,6 +40,8 @@ class CheckpointInfo:
     steps                 denoising steps
     guidance              AU guidance, alpha in Eq. 4; the released default
     scheduler             a name of ``schedulers.SCHEDULERS``
+    identity_skip         the denoiser's clean latents are relative to the identity image's, see
+                          ``identity_paths.py``
     keep_detail           paste back detail of the source that the resolution cannot carry
     licence, notice       notice is one line for users, shown by the command line
     training              data seeds, steps, how to reproduce it
@@ -60,6 +62,7 @@ class CheckpointInfo:
     steps: int = 50
     guidance: float = 1.5
     scheduler: str = "unipc"
+    identity_skip: bool = False
     keep_detail: bool = False
     licence: str = "see the checkpoint's source"
     notice: str = ""
@@ -150,6 +153,7 @@ _ALLOWED: dict[str, Callable[[Any], bool]] = {
     "steps": _whole(1, 1000),
     "guidance": _number(0.0, 100.0),
     "scheduler": _kind(str),
+    "identity_skip": _kind(bool),
     "keep_detail": _kind(bool),
     "licence": _kind(str),
     "notice": _kind(str),

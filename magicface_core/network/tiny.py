@@ -51,14 +51,19 @@ def write_tiny_checkpoint(
     attribute_controller: ControllerKind = "concatenation",
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    motion: int = 0,
     **info: Any,
 ) -> Path:
-    """Write a complete folder of a few thousand random parameters; returns the folder."""
+    """Write a complete folder of a few thousand random parameters; returns the folder.
+
+    ``motion`` is the autoencoder's; with ``identity_skip`` the denoiser predicts clean latents.
+    """
     torch.manual_seed(seed)
-    vae = PatchAutoencoder(patch_size=8, latent_channels=4, width=8, blocks=1, pixel_width=4)
-    controller = ConvolutionController(4, 8) if attribute_controller == "convolution" else None
-    channels = input_channels(identity, action_units, latent=4, condition=4)
-    shape = {**TINY_UNET, "in_channels": 4, "out_channels": 4}
+    latent = 4 + 2 * motion**2
+    vae = PatchAutoencoder(8, latent, width=8, blocks=1, pixel_width=4, motion=motion)
+    controller = ConvolutionController(latent, 8) if attribute_controller == "convolution" else None
+    channels = input_channels(identity, action_units, latent=latent, condition=latent)
+    shape = {**TINY_UNET, "in_channels": latent, "out_channels": latent}
     encoder = TINY_IMAGE_ENCODER if identity == "image-encoder" else shape
     denoiser = build_denoiser({**shape, **channels}, identity, action_units)
     if isinstance(denoiser, ControlledUNet):
@@ -70,7 +75,7 @@ def write_tiny_checkpoint(
         id_encoder=IDENTITY_PATHS[identity].build_encoder(encoder, ()),
         vae=vae,
         prompt_embeds=torch.randn(1, 3, 4),
-        scheduler_config=STABLE_DIFFUSION_SCHEDULER,
+        scheduler_config=_scheduler(bool(info.get("identity_skip"))),
         info=CheckpointInfo(
             resolution=resolution,
             identity=identity,
@@ -82,6 +87,11 @@ def write_tiny_checkpoint(
         dtype=dtype,
     )
     return folder
+
+
+def _scheduler(clean: bool) -> dict[str, Any]:
+    own = {"prediction_type": "sample", "set_alpha_to_one": True} if clean else {}
+    return {**STABLE_DIFFUSION_SCHEDULER, **own}
 
 
 @torch.no_grad()

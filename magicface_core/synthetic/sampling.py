@@ -178,7 +178,8 @@ def sample_edit_set(
 ) -> list[list[Frame]]:
     """``scenes`` rows of ``k`` frames of one identity.
 
-    Within a row only expression and sensor noise differ, so each ordered pair is an exact edit.
+    Within a row the expression alone differs, so each ordered pair is an exact edit: what an edit
+    leaves alone, grain included, is a copy.
     Asymmetry and gaze are those of the first scene throughout.
     """
     rows: list[list[Frame]] = []
@@ -187,10 +188,7 @@ def sample_edit_set(
         if rows:
             first = rows[0][0]
             scene = replace(scene, asymmetry=first.asymmetry, gaze=first.gaze)
-        expressions = sample_expression_set(rng, k)
-        rows.append(
-            [replace(scene, au=au, noise_seed=int(rng.integers(1 << 31))) for au in expressions]
-        )
+        rows.append([replace(scene, au=au) for au in sample_expression_set(rng, k)])
     return rows
 
 

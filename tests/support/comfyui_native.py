@@ -53,6 +53,13 @@ def tiny_layout(folder: Path) -> Path:
     return place if place.is_dir() else write_tiny_checkpoint(place)
 
 
+def moving_layout(folder: Path) -> Path:
+    """Latents that hold movements and are relative to the identity image's."""
+    place = folder.parent / "moving"
+    settings = {"identity_skip": True, "keep_detail": True, "scheduler": "ddim"}
+    return place if place.is_dir() else write_tiny_checkpoint(place, motion=2, **settings)
+
+
 def opened(place: Path | str, dtype: str = "float32", **parts: Any) -> NativeModel:
     """A checkpoint anywhere on disk as the node loads it."""
     original = memory.checkpoint_path
@@ -70,7 +77,7 @@ def both(place: Path | str) -> tuple[Checkpoint, NativeModel]:
 
 
 def places(folder: Path) -> tuple[Path | str, ...]:
-    return "mini", released_layout(folder), tiny_layout(folder)
+    return "mini", released_layout(folder), tiny_layout(folder), moving_layout(folder)
 
 
 class Conditions:

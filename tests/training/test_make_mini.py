@@ -7,32 +7,51 @@ from pathlib import Path
 
 import pytest
 from magicface_training import make_mini
-from magicface_training.config import load_config
+from magicface_training.config import TrainConfig, load_config
+
+
+def modules(steps: list[list[str]]) -> list[str]:
+    return [next(word for word in step if word.startswith("magicface_training.")) for step in steps]
+
+
+def settings(step: list[str]) -> TrainConfig:
+    overrides = [value for key, value in itertools.pairwise(step) if key == "--set"]
+    return load_config(step[step.index("--config") + 1], overrides)
 
 
 def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
     steps = make_mini.commands(tmp_path, 3, 2, 2, ["optim.steps=1"])
-    modules = [[word for word in step if word.startswith("magicface_training.")] for step in steps]
-    assert modules == [
-        ["magicface_training.data.render"],
-        ["magicface_training.data.render"],
-        ["magicface_training.autoencoder"],
-        ["magicface_training.train"],
+    assert modules(steps) == [
+        "magicface_training.data.render",
+        "magicface_training.data.render",
+        "magicface_training.autoencoder",
+        "magicface_training.train",
+        "magicface_training.autoencoder",
+        "magicface_training.train",
     ]
-    train = steps[-1]
-    overrides = [value for key, value in itertools.pairwise(train) if key == "--set"]
-    config = load_config(train[train.index("--config") + 1], overrides)
-    assert config.data.train == str(tmp_path / "train")
-    assert config.run.output == str(tmp_path)
-    assert config.optim.steps == 1
-    assert train[train.index("--nproc_per_node") + 1] == "2"
+    first, second = settings(steps[3]), settings(steps[5])
+    for config in (first, second):
+        assert config.data.train == str(tmp_path / "train")
+        assert config.optim.steps == 1
+    assert second.model.start_folder == f"{first.run.output}/checkpoint"
+    assert second.run.output == str(tmp_path)
+    assert steps[2][steps[2].index("--out") + 1] == first.model.autoencoder
+    assert steps[4][steps[4].index("--start") + 1] == first.model.autoencoder
+    assert steps[4][steps[4].index("--out") + 1] == second.model.autoencoder
+    assert steps[5][steps[5].index("--nproc_per_node") + 1] == "2"
 
 
-def test_a_fitted_autoencoder_is_kept(tmp_path: Path) -> None:
-    (tmp_path / "autoencoder").mkdir()
-    (tmp_path / "autoencoder" / "config.json").write_text("{}")
-    steps = make_mini.commands(tmp_path, 3, 2, 2, [])
-    assert not any("magicface_training.autoencoder" in step for step in steps)
+def test_what_is_made_is_kept(tmp_path: Path) -> None:
+    for made in ("autoencoder/config.json", "start/autoencoder/config.json"):
+        (tmp_path / made).parent.mkdir(parents=True)
+        (tmp_path / made).write_text("{}")
+    kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))
+    assert kept.count("magicface_training.autoencoder") == 0
+    assert kept.count("magicface_training.train") == 2
+    (tmp_path / "start/checkpoint").mkdir()
+    (tmp_path / "start/checkpoint/magicface.json").write_text("{}")
+    kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))
+    assert kept.count("magicface_training.train") == 1
 
 
 def test_a_failing_step_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

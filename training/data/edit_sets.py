@@ -9,6 +9,8 @@ scenes are the paper's pairs (same identity, other expression, other pose or bac
     condition  [n, S*E, 3, H, W] uint8, background + pose pictures
     mask       [n, S*E, H*W/8] packed bits, 1 where the condition is black
     au         [n, S*E, 12] float32, intensities 0..5
+    points     [n, S*E, P, 2] float16, spots of skin (see ``magicface_core.synthetic.tracks``)
+    seen       [n, S*E, P] bool, whether these face the camera
     seed       [n] int64, of the identities
     scenes     [] int64, S; 2 where it is missing
 """
@@ -50,6 +52,9 @@ class EditSets:
         self.condition = np.concatenate([s["condition"] for s in shards])
         self.mask = np.concatenate([s["mask"] for s in shards])
         self.au = np.concatenate([s["au"] for s in shards])
+        tracked = all("points" in shard for shard in shards)
+        self.points = np.concatenate([s["points"] for s in shards]) if tracked else None
+        self.seen = np.concatenate([s["seen"] for s in shards]) if tracked else None
         self.scenes = _common_scenes(shards, folder)
         self.expressions = self.image.shape[1] // self.scenes
         self.size = self.image.shape[-1]
@@ -143,7 +148,17 @@ class EditSets:
             identity=_cut(self.image, person, [source], at)[0],
             target=_cut(self.image, person, targets, at),
             condition=_cut(self.condition, person, shown, at),
+            tracks=self._tracks(person, source, targets, at),
         )
+
+    def _tracks(self, person: int, source: int, targets: list[int], at: Window) -> Tensor | None:
+        """Movements [K,P,5] of skin between targets and source, in the window's coordinates."""
+        if self.points is None or self.seen is None:
+            return None
+        points = _in_window(self.points[person].astype(np.float32), self.size, at)
+        seen = (self.seen[person, targets] & self.seen[person, source])[..., None]
+        there, back = points[targets], points[source] - points[targets]
+        return torch.from_numpy(np.concatenate([there, back, seen], axis=2).astype(np.float32))
 
     def _masks(self, person: int, rows: list[int], at: Window) -> Tensor:
         bits = [np.unpackbits(self.mask[person, row]).reshape(self.size, -1) for row in rows]
@@ -154,6 +169,14 @@ def _cut(pictures: np.ndarray, person: int, rows: list[int], at: Window) -> Tens
     """Windows [K,3,h,w] in 0..1 of a person's pictures."""
     picked = np.stack([pictures[person, row][:, at[0], at[1]] for row in rows])
     return torch.from_numpy(picked).float() / 255
+
+
+def _in_window(points: np.ndarray, size: int, at: Window) -> np.ndarray:
+    """Points [...,2] (x, y) from -1 to 1 across the picture, across its window instead."""
+    rows, columns = (range(size)[part] for part in at)
+    middle = np.array([columns.start + columns.stop, rows.start + rows.stop]) / 2
+    moved: np.ndarray = (points + 1) * size / 2 - middle
+    return moved * 2 / len(rows)
 
 
 def _opened(path: Path) -> Any:

@@ -41,6 +41,7 @@ from magicface_core.synthetic import (
     sample_identity,
     split_seeds,
 )
+from magicface_core.synthetic.tracks import track, tracked_vertices
 
 from .edit_sets import DataError
 
@@ -146,7 +147,7 @@ def _complete(path: Path, seeds: range, layout: Layout) -> bool:
     with np.load(path) as shard:
         scenes, expressions = int(shard["scenes"]), shard["au"].shape[1] // int(shard["scenes"])
         found = Layout(scenes, expressions, round((shard["mask"].shape[-1] * 8) ** 0.5))
-        present = shard["seed"].tolist()
+        present = shard["seed"].tolist() if "points" in shard.files else []
     if found != layout:
         raise DataError(f"{path} has {found}, asked for is {layout}; choose another folder")
     return present[: len(seeds)] == list(seeds)
@@ -179,7 +180,10 @@ def prepared_edit_set(seed: int, layout: Layout) -> Arrays:
     model = _head_model()
     identity = sample_identity(model, seed)
     rows = sample_edit_set(edit_set_rng(seed), layout.scenes, layout.expressions)
-    renderings = [render(model, identity, frame, layout.size) for row in rows for frame in row]
+    frames = [frame for row in rows for frame in row]
+    renderings = [render(model, identity, frame, layout.size) for frame in frames]
+    vertices = tracked_vertices(model)
+    tracks = [track(model, identity, frame, vertices) for frame in frames]
     rng = np.random.default_rng([JITTER_STREAM, seed])
     prepared = [_prepare(rendering, rng) for rendering in renderings]
     return {
@@ -187,6 +191,8 @@ def prepared_edit_set(seed: int, layout: Layout) -> Arrays:
         "condition": np.stack([condition for condition, _ in prepared]),
         "mask": np.stack([np.packbits(mask) for _, mask in prepared]),
         "au": np.stack([r.au for r in renderings]),
+        "points": np.stack([each.points for each in tracks]).astype(np.float16),
+        "seen": np.stack([each.seen for each in tracks]),
         "seed": np.array(seed),
     }
 

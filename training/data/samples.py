@@ -50,6 +50,9 @@ class Sample:
         identity: picture [3,H,W] in 0..1; None where latents stand in for pictures.
         target, condition: pictures [K,3,H,W] in 0..1, or None.
         latents: from the latent cache, or None.
+        tracks: [K,P,5], where rendered faces tell: x, y of P spots of skin in the target, from
+            there to the spot in the identity image (x, y), and 1 where both see it; positions from
+            -1 to 1 across the picture.
         position: place in the run's order (see ``order.py``).
     """
 
@@ -60,6 +63,7 @@ class Sample:
     target: Tensor | None = None
     condition: Tensor | None = None
     latents: CachedLatents | None = None
+    tracks: Tensor | None = None
     position: int = NOWHERE
 
 
@@ -102,7 +106,8 @@ class Batch:
 
     Pictures are [.,3,H,W] in 0..1, None where latents were read in their place; ``mask``
     [R*K,1,H,W] is 1 where the condition is black; ``delta`` [R*K,12] is target - identity;
-    ``same_scene`` [R*K] tells exact edits from pairs across scenes; ``position`` [R] int64 is each
+    ``same_scene`` [R*K] tells exact edits from pairs across scenes; ``tracks`` [R*K,P,5] are the
+    movements of skin, of rendered faces (see `Sample`); ``position`` [R] int64 is each
     identity image's place in the run's order, which no two of a run share; it is empty in batches
     that no order has drawn.
     """
@@ -115,6 +120,7 @@ class Batch:
     same_scene: Tensor
     position: Tensor = field(default_factory=_no_positions)
     latents: CachedLatents | None = None
+    tracks: Tensor | None = None
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
         """The batch on a device."""
@@ -137,6 +143,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         same_scene=_rows([s.same_scene for s in samples]),
         position=torch.tensor([s.position for s in samples], dtype=torch.int64),
         latents=_collated(latents) if latents else None,
+        tracks=_interleaved([s.tracks for s in samples]),
     )
 
 

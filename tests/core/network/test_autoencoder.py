@@ -123,3 +123,63 @@ def test_old_names_of_the_middle_attention_are_read(tmp_path: Path) -> None:
     loaded = load_autoencoder(tmp_path, torch.float32, torch.device("cpu"))
     for key, tensor in loaded.state_dict().items():
         assert torch.equal(tensor, vae.state_dict()[key]), key
+
+
+# --- movements ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def moving() -> PatchAutoencoder:
+    """One vector a patch, in units of half a patch."""
+    torch.manual_seed(0)
+    vae = PatchAutoencoder(patch_size=8, latent_channels=26, width=0, motion=1)
+    vae.fit_patches(smooth_pictures(24) * 2 - 1)
+    return vae.eval().requires_grad_(False)
+
+
+def shifted(latents: Tensor, right: float = 0.0, down: float = 0.0) -> Tensor:
+    """Latents whose every pixel comes from that many patches to the right and below."""
+    moved = latents.clone()
+    moved[:, -2], moved[:, -1] = 2 * right, 2 * down
+    return moved
+
+
+def test_encoded_pictures_do_not_move(moving: PatchAutoencoder) -> None:
+    latents = encode_mode(moving, smooth_pictures(2))
+    assert latents.shape[1] == 26
+    assert not latents[:, 24:].any()
+    still = F.pixel_shuffle(moving.to_pixels(latents[:, :24]), 8)
+    torch.testing.assert_close(moving.decode(latents).sample, still, atol=1e-5, rtol=1e-5)
+
+
+def test_vectors_point_to_where_pixels_come_from(moving: PatchAutoencoder) -> None:
+    latents = encode_mode(moving, smooth_pictures(1))
+    still = moving.decode(latents).sample
+    moved = moving.decode(shifted(latents, right=1.0, down=0.5)).sample
+    torch.testing.assert_close(moved[..., :-8, :-8], still[..., 4:-4, 8:], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [64, 160])
+def test_an_unedited_picture_is_carried_bit_for_bit(moving: PatchAutoencoder, size: int) -> None:
+    latents = encode_mode(moving, smooth_pictures(1))
+    picture = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    found = moving.carry(picture, latents, latents)
+    torch.testing.assert_close(found, picture, atol=1e-5, rtol=0)
+
+
+def test_detail_that_latents_lack_moves_along(moving: PatchAutoencoder) -> None:
+    latents = encode_mode(moving, smooth_pictures(1))
+    detail = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    found = moving.carry(detail, shifted(latents, right=1.0), latents)
+    torch.testing.assert_close(found[..., :-16], detail[..., 16:], atol=1e-4, rtol=1e-4)
+
+
+def test_colours_that_change_are_added_before_they_move(moving: PatchAutoencoder) -> None:
+    pictures = smooth_pictures(2)
+    first, second = encode_mode(moving, pictures).split(1)
+    picture = pictures[:1] * 2 - 1
+    painted = moving.carry(picture, second, first)
+    change = moving.decode(second).sample - moving.decode(first).sample
+    torch.testing.assert_close(painted, picture + change, atol=1e-5, rtol=1e-5)
+    moved = moving.carry(picture, shifted(second, down=1.0), first)
+    torch.testing.assert_close(moved[..., :-8, :], painted[..., 8:, :], atol=1e-4, rtol=1e-4)

@@ -172,3 +172,43 @@ def test_shards_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "c.npz").unlink()
     with pytest.raises(DataError, match="hold one scene; set it to 0"):
         draw(EditSets(tmp_path), 0)
+
+
+# --- movements of skin ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tracked(marked: EditSets, tmp_path: Path) -> EditSets:
+    """Point p of picture i lies at column 4 p + i, row 8; picture 5 shows none."""
+    with np.load(tmp_path / "a.npz") as shard:
+        arrays = dict(shard)
+    columns = 4 * np.arange(4)[None] + np.arange(6)[:, None]
+    places = np.stack([columns, np.full_like(columns, 8)], axis=2)
+    points = np.broadcast_to(places / 16 - 1, (4, 6, 4, 2)).astype(np.float16)
+    seen = np.ones((4, 6, 4), bool)
+    seen[:, 5] = False
+    np.savez(tmp_path / "a.npz", **arrays, points=points, seen=seen)
+    return EditSets(tmp_path)
+
+
+@pytest.mark.parametrize("window", [0, 16])
+def test_tracks_lead_from_the_target_back_to_the_identity(tracked: EditSets, window: int) -> None:
+    settings = replace(SETTINGS, window=window, zero_delta=0.0)
+    batch = draw(tracked, 1, settings)
+    assert batch.tracks is not None
+    side = batch.target.shape[-1]
+    source = [number % 10 for number in numbers(batch.identity)] * 4
+    for row, target in enumerate(numbers(batch.target)):
+        tracks, moved = batch.tracks[row], target % 10 - source[row % 3]
+        left, top = (float(batch.target[row, c, 0, 0] * 255) for c in (2, 1))
+        columns = torch.arange(4) * 4 + target % 10 - left
+        assert torch.allclose(tracks[:, 0], columns * 2 / side - 1, atol=2e-3)
+        assert torch.allclose(tracks[:, 1], torch.tensor((8 - top) * 2 / side - 1), atol=2e-3)
+        assert torch.allclose(tracks[:, 2], torch.tensor(-moved * 2 / side), atol=2e-3)
+        assert not tracks[:, 3].any()
+        hidden = 5 in (target % 10, source[row % 3])
+        assert tracks[:, 4].tolist() == [0.0 if hidden else 1.0] * 4
+
+
+def test_shards_without_points_have_no_tracks(edit_sets: EditSets) -> None:
+    assert draw(edit_sets, 0).tracks is None

@@ -1,0 +1,51 @@
+"""Detail that moves with the edit.
+
+Small checkpoints work at few pixels. Where their autoencoder holds movements (see
+``PatchAutoencoder``) and their latents are relative to the identity image's, the edit itself can be
+applied to the picture at full resolution: what the latents cannot hold is moved along instead of
+being painted anew, and stays sharp.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .network.autoencoder import PatchAutoencoder
+
+if TYPE_CHECKING:
+    from .identities import EncodedIdentity
+    from .network import Checkpoint
+    from .sampling import Identity
+
+
+def carries_detail(checkpoint: Checkpoint) -> bool:
+    """Whether edits of this checkpoint are applied to the picture itself."""
+    info = checkpoint.info
+    return info.keep_detail and info.identity_skip and isinstance(checkpoint.vae, PatchAutoencoder)
+
+
+@torch.no_grad()
+def apply_edit(
+    checkpoint: Checkpoint,
+    picture: Tensor,
+    latents: Tensor,
+    identity: Identity | EncodedIdentity,
+) -> Tensor:
+    """Pictures [B,3,S,S] float32 in 0..1 of sampled (scaled) latents [B,C,h,w].
+
+    picture [R,3,S,S] in 0..1, at any resolution, is what ``identity`` was made of; row b belongs to
+    picture b mod R. The checkpoint is one that `carries_detail`.
+    """
+    vae = checkpoint.vae
+    assert isinstance(vae, PatchAutoencoder)
+    place = next(vae.parameters())
+    wanted = (latents / checkpoint.codec.scaling_factor).to(place)
+    faces, unedited = (
+        each.to(place).repeat(len(latents) // len(each), 1, 1, 1)
+        for each in (picture, identity.latents)
+    )
+    edited: Tensor = vae.carry(faces * 2 - 1, wanted, unedited)
+    return (edited.float() / 2 + 0.5).clamp(0, 1)

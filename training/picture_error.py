@@ -1,0 +1,101 @@
+"""The error of decoded pictures, for decoders small enough to run in every step.
+
+An extension of the paper's objective, which compares in latent space. Pictures show what latents
+hide: that moved skin is as good as painted skin, and that edges are sharp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from magicface_core.network.autoencoder import Autoencoder, PatchAutoencoder
+
+from .data.samples import Batch
+from .run_settings import ObjectiveConfig
+from .settings import ConfigError
+
+MOTION_WIDTH = 0.05  # patches up to which the error of a movement is quadratic
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a batch shows: identity [R,3,H,W] and target [B,3,H,W] in -1..1.
+
+    tracks are the movements of skin [B,P,5], see `Sample`; mask [B,1,H,W] is 1 where an edit may
+    change the picture.
+    """
+
+    vae: Autoencoder
+    identity: Tensor
+    target: Tensor
+    mask: Tensor
+    tracks: Tensor | None
+
+    @classmethod
+    def of(cls, batch: Batch, vae: Autoencoder) -> Pictures:
+        """Those of a batch that has pictures."""
+        assert batch.identity is not None and batch.target is not None
+        shown = (batch.identity * 2 - 1, batch.target * 2 - 1)
+        return cls(vae, *shown, batch.mask, batch.tracks)
+
+    def loss(
+        self, latents: Tensor, identity: Tensor, weight: Tensor, config: ObjectiveConfig
+    ) -> Tensor:
+        """Weighted mean error of predicted (scaled) latents; weight [B,1,H,W].
+
+        ``config.edge_weight`` adds that of the differences between neighbouring pixels, and
+        ``config.motion_weight`` that of movements.
+        """
+        wrong = decoded(self.vae, latents, self.identity, identity) - self.target
+        loss = (error_of(wrong, config) * weight).mean()
+        if config.edge_weight:
+            across = error_of(wrong.diff(dim=-1), config) * weight[..., :, 1:]
+            down = error_of(wrong.diff(dim=-2), config) * weight[..., 1:, :]
+            loss = loss + config.edge_weight * (across.mean() + down.mean())
+        if config.motion_weight:
+            loss = loss + config.motion_weight * self.motion_error(latents)
+        return loss
+
+    def motion_error(self, latents: Tensor) -> Tensor:
+        """Mean distance, in patches, from where skin is fetched to where the identity shows it."""
+        vae = self.vae
+        if not isinstance(vae, PatchAutoencoder) or not vae.config.motion or self.tracks is None:
+            raise ConfigError(
+                "objective.motion_weight needs an autoencoder that holds movements (--motion) and "
+                "rendered edit sets with points; set it to 0, or make both again"
+            )
+        places, back, seen = self.tracks.split([2, 2, 1], dim=2)
+        inside = F.grid_sample(self.mask, places[:, None], mode="nearest", align_corners=False)
+        counted = seen[..., 0] * inside[:, 0, 0]
+        vectors = vae.vectors(latents / float(vae.config.scaling_factor))
+        found = F.grid_sample(vectors, places[:, None], padding_mode="border", align_corners=False)
+        wrong = (found[:, :, 0].transpose(1, 2) - back) * latents.shape[-1] / 2
+        distance = (wrong.square().sum(2) + MOTION_WIDTH**2).sqrt() - MOTION_WIDTH
+        return (distance * counted).sum() / counted.sum().clamp_min(1)
+
+
+def error_of(difference: Tensor, config: ObjectiveConfig) -> Tensor:
+    """Squared, or pseudo-Huber: quadratic up to about ``huber_width``, linear beyond."""
+    error = difference.square()
+    if config.loss == "huber":
+        return config.huber_width * ((error + config.huber_width**2).sqrt() - config.huber_width)
+    return error
+
+
+def decoded(vae: Autoencoder, latents: Tensor, picture: Tensor, identity: Tensor) -> Tensor:
+    """Pictures [B,3,H,W] in -1..1 of predicted (scaled) latents [B,C,h,w], as they are pasted.
+
+    picture [R,3,H,W] and identity [R,C,h,w] are the identity image and its latents, NOT scaled; a
+    patch autoencoder keeps what the two have in common with the edit (see its ``carry``).
+    """
+    latents = latents / float(vae.config.scaling_factor)
+    if isinstance(vae, PatchAutoencoder):
+        repeats = len(latents) // len(picture)
+        picture, identity = (each.repeat(repeats, 1, 1, 1) for each in (picture, identity))
+        return vae.carry(picture, latents, identity.to(latents))
+    sample: Tensor = vae.decode(latents.to(next(vae.parameters()).dtype)).sample.to(torch.float32)
+    return sample
