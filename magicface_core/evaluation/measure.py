@@ -8,14 +8,14 @@ aggregation that needs no model.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
-from ..aus import AUDelta
+from ..aus import AUDelta, AUVector
 from ..geometry import paste_back
 from .conditions import enlarge, whole_crop
 from .editor import Editor, EditSource
@@ -27,46 +27,64 @@ from .metrics import (
     identity_distance,
     mixture,
 )
+from .sharpness import GradientEnergy, gradient_energy
 
 if TYPE_CHECKING:
     from ..perception import Perception
 
-JobKind = Literal["single", "combination"]
+JobKind = Literal["single", "negative", "two", "emotion", "combination"]
+FULL_STRENGTH = 4.0
+"""Strength of the single edits that responses are taken apart by."""
 
 
 @dataclass(frozen=True)
 class EditJob:
-    """One edit of every source picture: its name in the tables, its kind and its delta."""
+    """One edit: its name in the tables, its kind, its delta, and the expression it starts from."""
 
     name: str
     kind: JobKind
     delta: AUDelta
+    source: AUVector = field(default_factory=AUVector)
+
+    @property
+    def strength(self) -> float:
+        """The signed change of the unit that changes most."""
+        return max(self.delta.values, key=abs)
+
+    @property
+    def target(self) -> AUVector:
+        """The intensities that the exact answer shows."""
+        return self.source + self.delta
 
 
 @dataclass(frozen=True)
 class Case:
-    """One identity: its source and the exact answers ``[jobs,3,R,R]``, in the order of the jobs."""
+    """One source picture and the exact answers ``[jobs,3,R,R]`` to its jobs."""
 
     source: EditSource
     answers: torch.Tensor
+    jobs: tuple[EditJob, ...]
 
 
 @dataclass(frozen=True)
 class EditRecord:
     """The raw measurements of one edit; every table is an aggregation of these rows.
 
+    ``requested`` is the change asked for and ``known`` what the source truly shows, [12] each.
     ``edit`` is the pasted edit's error; ``floor`` that of the autoencoder's round trip of the exact
     answer, pasted alike; ``mask_floor`` that of the exact answer itself, pasted alike: what moves
     outside the mask. ``identity`` is the embedding distance of edit and source, ``identity_floor``
     that of answer and source (an expression alone moves the embedding), each None where one of
     the two has no detectable face. ``aus`` are the embedded estimator's readings. ``mixture`` says
-    how much of each single job's exact change is in the edit, in the order of those jobs (see
-    `metrics.mixture`).
+    how much of the exact change of each single job at full strength is in the edit, in the order of
+    those jobs (see `metrics.mixture`); empty where the source has no such jobs. ``energy`` tells
+    how sharp the edit is.
     """
 
     seed: int
     job: str
     kind: JobKind
+    strength: float
     edit: ChangedError
     floor: ChangedError
     mask_floor: ChangedError
@@ -76,8 +94,20 @@ class EditRecord:
     source_detected: bool
     edit_detected: bool
     requested: tuple[float, ...] = ()
+    known: tuple[float, ...] = AUVector().values
     aus: AUReadings | None = None
     mixture: tuple[float, ...] = ()
+    energy: GradientEnergy = field(default_factory=GradientEnergy)
+
+    @property
+    def unit(self) -> str:
+        """The unit that changes, as "AU12", or all that do, as "AU6 AU12"."""
+        return " ".join(AUDelta.from_values(self.requested).as_dict())
+
+    @property
+    def target(self) -> np.ndarray:
+        """Intensities [12] of the exact answer: clip(known + requested, 0, 5)."""
+        return np.clip(np.add(self.known, self.requested), AUVector.minimum, AUVector.maximum)
 
 
 @dataclass(frozen=True)
@@ -111,14 +141,13 @@ class Clock:
 def measure_case(
     editor: Editor,
     case: Case,
-    jobs: Sequence[EditJob],
     perception: Perception,
     clock: Clock | None = None,
 ) -> CaseResult:
-    """Edits one source by all jobs, pastes edits and floors alike, and measures them."""
+    """Edits one source by all its jobs, pastes edits and floors alike, and measures them."""
     clock = clock or Clock()
     started = time.perf_counter()
-    deltas = torch.stack([job.delta.to_tensor() for job in jobs])
+    deltas = torch.stack([job.delta.to_tensor() for job in case.jobs])
     reference = editor.detail_reference(case.source)
     edits = paste(case.source, editor.edit(case.source, deltas), reference)
     coded = None if reference is None else editor.reconstruct(case.source.picture)
@@ -126,7 +155,7 @@ def measure_case(
     clock.add("edit", started)
     started = time.perf_counter()
     masked = paste(case.source, case.answers, reference=None)
-    records = _measure(case, jobs, edits, (floors, masked), perception)
+    records = _measure(case, edits, (floors, masked), perception)
     clock.add("measure", started)
     return CaseResult(case, edits, records)
 
@@ -146,7 +175,6 @@ def paste(source: EditSource, crops: torch.Tensor, reference: torch.Tensor | Non
 
 def _measure(
     case: Case,
-    jobs: Sequence[EditJob],
     edits: torch.Tensor,
     floors: tuple[torch.Tensor, torch.Tensor],
     perception: Perception,
@@ -154,10 +182,9 @@ def _measure(
     source = case.source
     picture = source.picture
     original = _read(picture, perception) if source.face is not None else None
-    singles = [index for index, job in enumerate(jobs) if job.kind == "single"]
-    parts = mixture(edits - picture, case.answers[singles] - picture)
+    parts = _mixtures(case, edits)
     records = []
-    for index, job in enumerate(jobs):
+    for index, job in enumerate(case.jobs):
         edit, floor, masked, answer = (
             part[index : index + 1] for part in (edits, *floors, case.answers)
         )
@@ -166,6 +193,7 @@ def _measure(
             seed=source.seed,
             job=job.name,
             kind=job.kind,
+            strength=job.strength,
             edit=changed_error(edit, answer, picture),
             floor=changed_error(floor, answer, picture),
             mask_floor=changed_error(masked, answer, picture),
@@ -175,11 +203,24 @@ def _measure(
             source_detected=source.face is not None,
             edit_detected=edited is not None,
             requested=job.delta.values,
+            known=job.source.values,
             aus=_readings(original, edited, answered),
             mixture=tuple(parts[index].tolist()),
+            energy=gradient_energy(edit, answer, picture),
         )
         records.append(record)
     return tuple(records)
+
+
+def _mixtures(case: Case, edits: torch.Tensor) -> np.ndarray:
+    """What is in each edit of the exact changes of the single jobs at full strength [jobs,K]."""
+    singles = [
+        index
+        for index, job in enumerate(case.jobs)
+        if job.kind == "single" and job.strength == FULL_STRENGTH
+    ]
+    picture = case.source.picture
+    return mixture(edits - picture, case.answers[singles] - picture)
 
 
 @dataclass(frozen=True)
@@ -214,7 +255,6 @@ def _read(picture: torch.Tensor, perception: Perception) -> _Seen | None:
 def run_protocol(
     editor: Editor,
     cases: Iterable[Case],
-    jobs: Sequence[EditJob],
     perception: Perception,
     *,
     clock: Clock | None = None,
@@ -223,7 +263,7 @@ def run_protocol(
     """Measures every case; ``on_result`` sees each one's pictures (progress, contact sheets)."""
     records: list[EditRecord] = []
     for case in cases:
-        result = measure_case(editor, case, jobs, perception, clock)
+        result = measure_case(editor, case, perception, clock)
         records.extend(result.records)
         if on_result is not None:
             on_result(result)

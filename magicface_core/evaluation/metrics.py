@@ -53,11 +53,18 @@ def changed_error(
     ``threshold``; then all three channels count. Pixels outside the edited region count as well.
     """
     change = _channel_mean(source, answer)
-    changed = change > threshold
+    changed = changed_pixels(source, answer, threshold)
     error = _channel_mean(edit, answer)
     return ChangedError(
         float(error[changed].sum()), float(change[changed].sum()), int(changed.sum())
     )
+
+
+def changed_pixels(
+    source: torch.Tensor, answer: torch.Tensor, threshold: float = CHANGE_THRESHOLD
+) -> torch.Tensor:
+    """Bool [1,H,W] (or [H,W]): where source and answer differ by more than the threshold."""
+    return _channel_mean(source, answer) > threshold
 
 
 def _channel_mean(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -100,6 +107,8 @@ def mixture(changes: torch.Tensor, parts: torch.Tensor) -> np.ndarray:
     answers to single action units as parts, row and column of one unit give its response (1 is
     all of it), the other columns what leaks into other units, and no estimator has a say.
     """
+    if len(parts) == 0:
+        return np.zeros((len(changes), 0))
     basis = parts.double().flatten(1).numpy()
     wanted = changes.double().flatten(1).numpy()
     found: np.ndarray = np.linalg.lstsq(basis @ basis.T, basis @ wanted.T, rcond=1e-9)[0].T

@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from ..aus import AU_ORDER
 from ..files import write_file
+from .measure import JobKind
 from .protocols import EvaluationError
 
 ROWS_FORMAT = "magicface-evaluation-rows-1"
 INSTALL = 'pip install "comfyui-magicface[evaluate]"'
-RowKind = Literal["single", "combination", "floor"]
+RowKind = JobKind | Literal["floor"]
 Numbers = tuple[float, ...]
 
 

@@ -7,6 +7,7 @@ calibrated, and what it reads of the answers (perfect edits) is the instrument's
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..aus import ACTION_UNITS
 from .intervals import Estimate, mean, ratios, weights
-from .measure import EditRecord
+from .measure import FULL_STRENGTH, EditRecord
 from .response import UNITS, SingleChanges, fitted_response
 from .tables import Cell, Table
 
@@ -31,7 +32,11 @@ DEFINITIONS: dict[str, str] = {
 def response_summary(records: Sequence[EditRecord], *, resamples: int, seed: int) -> dict[str, Any]:
     """Both ways; parts without any measurement are left out."""
     summary: dict[str, Any] = {"definition": DEFINITIONS}
-    mixed = [record for record in records if record.kind == "single" and record.mixture]
+    mixed = [
+        record
+        for record in records
+        if record.kind == "single" and record.strength == FULL_STRENGTH and record.mixture
+    ]
     if mixed:
         summary["pixels"] = _pixel_response(mixed, resamples, seed)
     if any(record.aus is not None for record in records):
@@ -43,11 +48,11 @@ def _pixel_response(
     singles: Sequence[EditRecord], resamples: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     """Per AU its response, and the largest leak with the AU it goes into; means over people."""
-    jobs = list(dict.fromkeys(record.job for record in singles))
+    jobs = list(dict.fromkeys(record.unit for record in singles))
     people = list(dict.fromkeys(record.seed for record in singles))
     sums, counts = np.zeros((2, len(people), len(jobs), len(jobs)))
     for record in singles:
-        place = people.index(record.seed), jobs.index(record.job)
+        place = people.index(record.seed), jobs.index(record.unit)
         sums[place] += record.mixture
         counts[place] += 1
     drawn = weights(len(people), resamples, seed)
@@ -56,14 +61,17 @@ def _pixel_response(
     values, low, high = (
         part.reshape(shape) for part in ratios(sums.reshape(flat), counts.reshape(flat), drawn)
     )
-    others = np.abs(values - np.diag(np.diag(values)))
+    others = np.abs(values)
+    np.fill_diagonal(others, -1.0)
     found = {}
     for row, job in enumerate(jobs):
         leak = int(others[row].argmax())
         found[job] = {
             "response": _at(values, low, high, (row, row)).as_dict(),
-            "leak": _at(values, low, high, (row, leak)).as_dict(),
-            "into": jobs[leak] if len(jobs) > 1 else "",
+            "leak": (
+                _at(values, low, high, (row, leak)) if leak != row else Estimate(math.nan)
+            ).as_dict(),
+            "into": jobs[leak] if leak != row else "",
             "row": dict(zip(jobs, values[row].tolist(), strict=True)),
         }
     return found
@@ -143,7 +151,7 @@ def _au_error(
 ) -> Estimate:
     """Mean squared error to the labels of the exact answer."""
     read = np.array([getattr(record.aus, part) for record in records])
-    labels = np.clip([record.requested for record in records], 0.0, 5.0)
+    labels = np.array([record.target for record in records])
     person = np.array([people.index(record.seed) for record in records], int)
     return mean(np.square(read - labels).mean(1), person, len(people), drawn)
 

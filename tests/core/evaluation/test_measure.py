@@ -60,11 +60,12 @@ def make_case(seed: int, brightness: float = 0.2) -> Case:
     answers = picture.repeat(len(JOBS), 1, 1, 1)
     answers[..., 14:18, 14:18] = 0.8
     face = "face" if brightness > 0 else None
-    return Case(EditSource(seed, picture, picture * (1 - mask), mask, face), answers)  # type: ignore[arg-type]
+    source = EditSource(seed, picture, picture * (1 - mask), mask, face)  # type: ignore[arg-type]
+    return Case(source, answers, JOBS)
 
 
 def measure(editor: Painter, *cases: Case) -> tuple:
-    return run_protocol(editor, cases, JOBS, StandInPerception())  # type: ignore[arg-type]
+    return run_protocol(editor, cases, StandInPerception())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("value", "ratio"), [(0.8, 0.0), (0.2, 1.0), (0.5, 0.5)])
@@ -81,12 +82,23 @@ def test_known_editors_get_their_known_ratio(value: float, ratio: float) -> None
 def test_records_carry_what_the_response_is_measured_by() -> None:
     record = measure(Painter(0.8), make_case(1))[0]
     assert record.requested == JOBS[0].delta.values
+    assert (record.kind, record.strength, record.unit) == ("single", 4.0, "AU1")
+    assert record.target.tolist() == [4.0] + [0.0] * 11
     assert record.aus is not None
     assert record.aus.source[6] < record.aus.answer[6] < record.aus.edit[6], "brighter and brighter"
     [share] = record.mixture
     assert share > 0.9, "the one single job's change is in its edit"
     [undetected, _] = measure(Painter(0.8), make_case(1, brightness=0.0))
     assert undetected.aus is None
+
+
+def test_taking_a_unit_away_starts_from_it() -> None:
+    job = EditJob("AU12-4", "negative", AUDelta(AU12=-4), AUVector(AU12=4))
+    assert (job.strength, job.target) == (-4.0, AUVector())
+    case = make_case(1)
+    [record] = measure(Painter(0.8), Case(case.source, case.answers[:1], (job,)))
+    assert record.known[6] == 4 and record.target.tolist() == [0.0] * 12
+    assert record.mixture == (), "its source has no single edits to take it apart by"
 
 
 def test_outside_the_mask_the_source_is_kept_exactly() -> None:
@@ -108,10 +120,10 @@ def test_results_come_with_pictures_and_times() -> None:
     clock = Clock()
     perception = StandInPerception()
     cases = [make_case(1), make_case(2)]
-    run_protocol(Painter(0.8), cases, JOBS, perception, clock=clock, on_result=seen.append)  # type: ignore[arg-type]
+    run_protocol(Painter(0.8), cases, perception, clock=clock, on_result=seen.append)  # type: ignore[arg-type]
     assert [result.case.source.seed for result in seen] == [1, 2]
     assert seen[0].edits.shape == (2, 3, SIZE, SIZE)
     assert clock.seconds.keys() == {"edit", "measure"}
-    sheet = contact_sheet(seen, JOBS)
-    assert sheet.width >= 3 * SIZE and sheet.height >= 4 * SIZE
+    sheet = contact_sheet(seen)
+    assert sheet.width >= 2 * SIZE and sheet.height >= 6 * SIZE
     assert (204, 204, 204) in {color for _, color in sheet.getcolors(1 << 16)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from magicface_core.aus import AU_ORDER, AUDelta
+from magicface_core.aus import AU_ORDER, AUDelta, AUVector
 from magicface_core.evaluation.measure import AUReadings, EditRecord
 from magicface_core.evaluation.metrics import BackgroundError, ChangedError, mixture
 from magicface_core.evaluation.synthetic_response import response_lines, response_summary
@@ -33,8 +33,9 @@ def record(seed: int, index: int, share: float) -> EditRecord:
     mix[index], mix[(index + 1) % 12] = share, 0.1
     none = ChangedError()
     return EditRecord(
-        seed, f"AU{AU_ORDER[index]}", "single", none, none, none, BackgroundError(0, 0), 0.2, 0.1,
-        True, True, delta.values, AUReadings(np.zeros(12), 0.5 * share * answer, 0.5 * answer),
+        seed, delta.label(), "single", 4.0, none, none, none, BackgroundError(0, 0), 0.2, 0.1,
+        True, True, delta.values,
+        AUVector().values, AUReadings(np.zeros(12), 0.5 * share * answer, 0.5 * answer),
         tuple(mix.tolist()),
     )  # fmt: skip
 
