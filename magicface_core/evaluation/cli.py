@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "synthetic"
 PROTOCOLS = ("paper", "quick", "single-au")
-RUN_OPTIONS = ("out", "pictures", "guidance_sweep", "compare")
+RUN_OPTIONS = ("pictures", "guidance_sweep", "compare")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=at_least(1), default=16, help="edits sampled together (default 16)"
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="RUN",
+        help="folder for rows and report; one that is there is resumed (all protocols but "
+        "synthetic need it)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=at_least(0),
+        default=0,
+        help="processes: of protocol synthetic each edits and measures, of the others they measure "
+        "while the model edits (default 0: none, take turns)",
+    )
     add_sampling(parser)
     _add_synthetic(parser.add_argument_group("protocol synthetic"))
     _add_run(parser.add_argument_group("protocols paper, quick and single-au"))
@@ -65,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_synthetic(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--json", type=Path, help="where the numbers go (required without --check)")
+    group.add_argument("--json", type=Path, help="where the numbers go (or --out, or --check)")
     group.add_argument(
         "--check",
         action="store_true",
@@ -78,12 +92,6 @@ def _add_synthetic(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--out",
-        type=Path,
-        metavar="RUN",
-        help="folder for rows and report (required); one that is there is resumed",
-    )
     group.add_argument(
         "--pictures",
         type=Path,
@@ -102,12 +110,6 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="what tells identities apart: auto, embedded or dlib (default: auto, dlib if it is "
         "installed)",
-    )
-    group.add_argument(
-        "--workers",
-        type=at_least(0),
-        default=0,
-        help="processes that measure while the model edits (default 0: take turns)",
     )
     group.add_argument(
         "--guidance-sweep",
@@ -169,9 +171,11 @@ def _check_mode(args: argparse.Namespace) -> None:
         names = ", ".join(_written(name) for name in misplaced)
         raise MagicFaceError(f"{names} cannot be used with {mode}; leave it out.")
     if args.rows is None:
-        output = "json" if args.protocol == SYNTHETIC else "out"
-        needed = ("model",) if args.check else ("model", output)
-        missing = [name for name in needed if not _given(args, name)]
+        synthetic = args.protocol == SYNTHETIC
+        outputs = ("json", "out", "check") if synthetic else ("out",)
+        missing = [] if _given(args, "model") else ["model"]
+        if not any(_given(args, name) for name in outputs):
+            missing.append(outputs[0])
         if missing:
             names = " and ".join(_written(name) for name in missing)
             raise MagicFaceError(f"{mode} needs {names}; see magicface evaluate --help.")

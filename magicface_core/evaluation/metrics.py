@@ -100,6 +100,12 @@ def background_error(
     return BackgroundError(float(difference.square().mean().sqrt()), float(difference.max()))
 
 
+def masked_rmse(edit: torch.Tensor, answer: torch.Tensor, where: torch.Tensor) -> float:
+    """Root mean square difference where a bool mask ``[1,1,H,W]`` is True; NaN where nowhere."""
+    difference = (edit.double() - answer.double())[where.expand_as(edit)]
+    return float(difference.square().mean().sqrt()) if difference.numel() else math.nan
+
+
 def mixture(changes: torch.Tensor, parts: torch.Tensor) -> np.ndarray:
     """How much of each of K known changes is in each of N changes: [N,K] by least squares.
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .intervals import Estimate, quotients, ratios, weights
-from .measure import EditRecord
+from .intervals import Estimate, mean, quotients, ratios, weights
 from .metrics import median_interval
+from .records import EditRecord
 
 Part = Callable[[EditRecord], tuple[float, float]]
 """What one edit adds to the upper and to the lower sum of a ratio."""
@@ -55,6 +55,14 @@ class People:
         sums, other_sums = (self.sums(part, changed_error_part) for part in (records, others))
         value, low, high = quotients(sums, other_sums, self.drawn)
         return Estimate(float(value[0]), float(low[0]), float(high[0]), len(records))
+
+    def mean(
+        self, records: Sequence[EditRecord], value: Callable[[EditRecord], float | None]
+    ) -> Estimate:
+        """Mean over edits; None and NaN are left out."""
+        numbers = np.array([math.nan if (n := value(one)) is None else n for one in records])
+        place = np.array([self._place[record.seed] for record in records], int)
+        return mean(numbers, place, len(self.seeds), self.drawn)
 
     def median(
         self, records: Sequence[EditRecord], value: Callable[[EditRecord], float | None]

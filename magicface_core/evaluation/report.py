@@ -10,11 +10,11 @@ from typing import Any
 
 from ..files import write_file
 from .intervals import Estimate
-from .measure import EditRecord
 from .metrics import BOOTSTRAP_RESAMPLES, CHANGE_THRESHOLD, pooled
 from .pooling import People, sharpness_part
+from .records import EditRecord
 from .synthetic_response import response_lines, response_summary
-from .tables import Cell, Table
+from .tables import Cell, Table, shown
 
 REPORT_FORMAT = "magicface-evaluation-2"
 ALL = "all edits"
@@ -29,15 +29,19 @@ NOTES = (
 
 
 def summarise(
-    records: Sequence[EditRecord], *, resamples: int = BOOTSTRAP_RESAMPLES, seed: int = 0
+    records: Sequence[EditRecord],
+    *,
+    resamples: int = BOOTSTRAP_RESAMPLES,
+    seed: int = 0,
+    held_out: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The numbers of a run, with 95 % intervals by bootstrap over identities (NaN where undefined).
 
+    ``held_out`` is the regressor's own error, which is carried along.
     ``scores`` pools all edits and every group of `group_of`, ``per_edit`` one edit over all
     identities; see `scores_of` for what each holds.
     """
-    options = {"resamples": resamples, "seed": seed}
-    people = People(records, **options)
+    people = People(records, resamples=resamples, seed=seed)
     groups = {ALL: list(records), **_grouped(records)}
     per_edit: dict[str, list[EditRecord]] = {}
     for record in records:
@@ -55,6 +59,10 @@ def summarise(
         },
         "identity": people.median(records, lambda record: record.identity).as_dict(),
         "identity_floor": people.median(records, lambda record: record.identity_floor).as_dict(),
+        "still": people.mean(records, lambda record: record.still).as_dict(),
+        "still_largest": _largest(record.still for record in records),
+        "pose": people.mean(records, lambda record: record.pose).as_dict(),
+        "pose_floor": people.mean(records, lambda record: record.pose_floor).as_dict(),
         "background_rmse": _largest(record.background.rmse for record in records),
         "background_largest": _largest(record.background.largest for record in records),
         "undetected": len({r.seed for r in records if not r.source_detected}),
@@ -70,7 +78,7 @@ def summarise(
             "interval": "95 % percentile, identities resampled",
             "scores": NOTES,
         },
-        "response": response_summary(records, **options),
+        "response": response_summary(records, held_out=held_out, resamples=resamples, seed=seed),
     }
 
 
@@ -122,6 +130,9 @@ def edit_rows(records: Iterable[EditRecord]) -> list[dict[str, Any]]:
             "edit_energy": record.energy.edit,
             "answer_energy": record.energy.answer,
             "background_rmse": record.background.rmse,
+            "still": record.still,
+            "pose": record.pose,
+            "pose_floor": record.pose_floor,
             "identity": record.identity,
             "identity_floor": record.identity_floor,
             "edit_detected": record.edit_detected,
@@ -158,13 +169,19 @@ def estimate(values: Mapping[str, Any]) -> Estimate:
 
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
-    counts, identity = report["counts"], report["identity"]
+    counts = report["counts"]
+    identity, floor, still, pose, turned = (
+        shown(estimate(report[name]))
+        for name in ("identity", "identity_floor", "still", "pose", "pose_floor")
+    )
     return [
         f"Identities {counts['identities']}, edits {counts['edits']}. {NOTES}",
-        f"Identity distance to the source, median: {identity['value']:.3f} "
-        f"({identity['low']:.3f} to {identity['high']:.3f}), of the exact answers "
-        f"{report['identity_floor']['value']:.3f}. "
-        f"Background error outside the mask, worst edit: {report['background_largest']:.4f}.",
+        f"Identity distance to the source, median: {identity}, of the exact answers {floor}.",
+        f"Background: RMSE to the answer where it leaves pixels outside the face alone {still}, "
+        f"worst edit {report['still_largest']:.4f}; difference to the source outside the mask, "
+        f"worst edit {report['background_largest']:.4f}.",
+        f"Head pose: RMSE to the answer's face mesh {pose} degrees; an unedited source has "
+        f"{turned}, which is what the expression alone does to the mesh.",
         f"Sources without a detected face: {report['undetected']} of {counts['identities']}; "
         f"edits without: {report['undetected_edits']} of {counts['edits']}.",
     ]

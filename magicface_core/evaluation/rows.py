@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from ..aus import AU_ORDER
 from ..files import write_file
-from .measure import JobKind
 from .protocols import EvaluationError
+from .records import JobKind
 
 ROWS_FORMAT = "magicface-evaluation-rows-1"
 INSTALL = 'pip install "comfyui-magicface[evaluate]"'

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from ..aus import AU_ORDER, AUDelta, AUVector
 from ..presets import load_presets
-from .measure import FULL_STRENGTH, EditJob
+from .records import FULL_STRENGTH, EditJob
 
 SINGLE_STRENGTHS: tuple[float, ...] = (FULL_STRENGTH, 2.0)
 TWO_AU_PAIRS: tuple[tuple[int, int], ...] = (

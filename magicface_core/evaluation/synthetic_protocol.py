@@ -23,7 +23,8 @@ import torch
 from ..aus import AUVector
 from ..errors import MagicFaceError
 from .conditions import prepare_source
-from .measure import Case, Clock, EditJob
+from .measure import Case, Clock
+from .records import EditJob
 
 if TYPE_CHECKING:
     from ..perception import Perception
@@ -115,7 +116,16 @@ def identity_cases(
     cases = []
     for shown in dict.fromkeys(job.source for job in jobs):
         own = tuple(job for job in jobs if job.source == shown)
-        source = prepare_source(seed, picture(shown), framing, perception)
-        answers = [to_tensor(picture(job.target).image) for job in own]
-        cases.append(Case(source, torch.cat(answers), own))
+        before, after = picture(shown), [picture(job.target) for job in own]
+        source = prepare_source(seed, before, framing, perception)
+        answers = torch.cat([to_tensor(answer.image) for answer in after])
+        still = np.stack([_still(before, answer) for answer in after])
+        cases.append(Case(source, answers, own, torch.from_numpy(still), before.points5[:2]))
     return cases
+
+
+def _still(source: Rendering, answer: Rendering) -> np.ndarray:
+    """Bool [1,R,R]: outside both faces, and equal in both pictures."""
+    equal: np.ndarray = (source.image == answer.image).all(-1)
+    still: np.ndarray = equal & ~source.edit_mask & ~answer.edit_mask
+    return still[None]

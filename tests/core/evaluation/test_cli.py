@@ -26,7 +26,7 @@ class CopyEditor:
     """Returns its input; its coding is perfect. Offers what the report reads of a checkpoint."""
 
     framing = Framing(resolution=64)
-    steps, guidance, scheduler = 2, 3.0, "ddim"
+    steps, guidance, scheduler, seed = 2, 3.0, "ddim", 0
 
     def __init__(self) -> None:
         info = SimpleNamespace(name="copy")
@@ -67,7 +67,7 @@ def test_the_protocols_are_the_planned_ones() -> None:
     [
         (["mini"], "needs --json"),
         (["--json", "out.json"], "needs CHECKPOINT"),
-        (["mini", "--json", "out.json", "--out", "run"], "--out cannot be used with"),
+        (["mini", "--json", "out.json", "--pictures", "x"], "--pictures cannot be used with"),
         (["mini", "--protocol", "paper"], "--protocol paper needs --out"),
         (["mini", "--protocol", "quick", "--out", "run", "--json", "x"], "--json cannot be used"),
         (["mini", "--protocol", "quick", "--out", "run", "--compare", "x"], "--compare cannot"),
@@ -143,7 +143,12 @@ def test_a_copying_editor_scores_one(
     assert report["settings"]["seed_start"] == 3
     assert report["settings"]["scheduler"] == "ddim"
     assert report["checkpoint"]["sha256"].keys() == {"magicface.json"}
+    assert report["still"]["value"] == pytest.approx(0.0, abs=1e-6)
+    assert report["pose"]["value"] == pytest.approx(report["pose_floor"]["value"], abs=0.01)
     copied = report["response"]
+    assert copied["regressed"]["per_au"]["AU12"]["edits"]["value"] == pytest.approx(0, abs=0.15)
+    assert copied["regressed"]["per_au"]["AU12"]["answers"]["value"] > 0.7
+    assert copied["regressed"]["held_out"]["people"] >= 20
     assert copied["pixels"]["AU12"]["response"]["value"] == pytest.approx(0, abs=1e-3)
     assert copied["estimated"]["per_au"]["AU12"]["edits"]["value"] == pytest.approx(0, abs=0.05)
     assert len(report["edits"]) == report["counts"]["edits"] == 4

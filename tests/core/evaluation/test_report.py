@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from magicface_core.aus import AUDelta
-from magicface_core.evaluation.measure import EditJob, EditRecord, JobKind
 from magicface_core.evaluation.metrics import BackgroundError, ChangedError
 from magicface_core.evaluation.provenance import file_hashes, machine, versions
+from magicface_core.evaluation.records import EditJob, EditRecord, JobKind
 from magicface_core.evaluation.report import (
     edit_rows,
     markdown_table,

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from magicface_core.aus import AUDelta, AUVector
-from magicface_core.evaluation.measure import Case, EditJob
+from magicface_core.evaluation.measure import Case
+from magicface_core.evaluation.records import EditJob
 from magicface_core.evaluation.synthetic_protocol import (
     ProtocolError,
     check_seeds,
