@@ -7,9 +7,7 @@ process computes with one thread, since sums over more threads round differently
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -22,6 +20,7 @@ from .editor import Editor
 from .measure import CaseResult, Clock, measure_case
 from .readings import Reader
 from .records import EditJob, EditRecord
+from .run_command import worker_processes
 from .synthetic_protocol import synthetic_cases
 
 
@@ -107,13 +106,13 @@ def measured_identities(
 
     Without ``workers`` the editor itself is measured; so many processes each load their own.
     """
-    if workers == 0:
-        bench = Bench(editor) if tasks else None
-        yield from (bench.measure(task) for task in tasks if bench is not None)
+    if not tasks:
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as executor:
-        yield from executor.map(_measure, [loader] * len(tasks), tasks)
+    with worker_processes(workers) as executor:
+        if executor is None:
+            yield from map(Bench(editor).measure, tasks)
+        else:
+            yield from executor.map(_measure, [loader] * len(tasks), tasks)
 
 
 def _measure(loader: EditorLoader, task: Task) -> Measured:
