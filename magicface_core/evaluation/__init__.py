@@ -3,8 +3,10 @@
 `metrics` holds the measures and their error bars, `editor` what an editor must offer. Two kinds of
 protocols are built on them:
 
-- with exact answers: `synthetic_protocol` renders test identities, `measure` makes one row per
-  edit, `report` tables and JSON;
+- with exact answers: `synthetic_jobs` lists the edits, `synthetic_protocol` renders test
+  identities, `measure` makes one row (`records`) per edit with `readings` and the `au_regressor`,
+  `synthetic_workers` spreads that over processes, `synthetic_folder` keeps rows on disk, `report`
+  makes tables and JSON, and `acceptance` says whether a checkpoint is good enough;
 - the paper's: `protocols` lists the edits (`combinations` the published 387), `identities` the
   faces, `edit_rows` measures with `instruments`, `run_folder` keeps rows on disk, `summary` and
   `comparison` turn them into numbers, `run_reports` into files.

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..cli.options import (
     DTYPES,
@@ -20,14 +17,11 @@ from ..cli.options import (
 from ..errors import MagicFaceError
 
 if TYPE_CHECKING:
-    from .editor import CheckpointEditor, Editor
-    from .measure import CaseResult, EditJob, EditRecord
+    from .editor import CheckpointEditor
 
 SYNTHETIC = "synthetic"
 PROTOCOLS = ("paper", "quick", "single-au")
-SYNTHETIC_IDENTITIES = 40
-SHEET_IDENTITIES = 4
-RUN_OPTIONS = ("out", "pictures", "guidance_sweep", "compare")
+RUN_OPTIONS = ("pictures", "guidance_sweep", "compare")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--identities",
         type=at_least(1),
-        help="how many (default: all pictures; of rendered ones synthetic 40, paper and single-au "
-        "20, quick 8)",
+        help="how many (default: all pictures; of rendered ones synthetic 40, with --check "
+        "100, paper and single-au 20, quick 8)",
     )
     parser.add_argument(
         "--seed-start",
@@ -64,6 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=at_least(1), default=16, help="edits sampled together (default 16)"
     )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="RUN",
+        help="folder for rows and report; one that is there is resumed (all protocols but "
+        "synthetic need it)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=at_least(0),
+        default=0,
+        help="processes: of protocol synthetic each edits and measures, of the others they measure "
+        "while the model edits (default 0: none, take turns)",
+    )
     add_sampling(parser)
     _add_synthetic(parser.add_argument_group("protocol synthetic"))
     _add_run(parser.add_argument_group("protocols paper, quick and single-au"))
@@ -71,7 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_synthetic(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--json", type=Path, help="where the numbers go (required)")
+    group.add_argument("--json", type=Path, help="where the numbers go (or --out, or --check)")
+    group.add_argument(
+        "--check",
+        action="store_true",
+        help="also judge by the acceptance criteria; the exit code is 1 if one fails",
+    )
     group.add_argument("--sheet", type=Path, help="also a contact sheet of the first identities")
     group.add_argument(
         "--allow-train", action="store_true", help="permit seeds that were trained on"
@@ -79,12 +92,6 @@ def _add_synthetic(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--out",
-        type=Path,
-        metavar="RUN",
-        help="folder for rows and report (required); one that is there is resumed",
-    )
     group.add_argument(
         "--pictures",
         type=Path,
@@ -103,12 +110,6 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="what tells identities apart: auto, embedded or dlib (default: auto, dlib if it is "
         "installed)",
-    )
-    group.add_argument(
-        "--workers",
-        type=at_least(0),
-        default=0,
-        help="processes that measure while the model edits (default 0: take turns)",
     )
     group.add_argument(
         "--guidance-sweep",
@@ -133,14 +134,20 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the protocol, prints its table and writes the numbers; returns the exit code 0.
+    """Runs the protocol, prints its table and writes the numbers; returns the exit code.
+
+    It is 0, or 1 where --check was given and a criterion fails.
 
     Raises:
         MagicFaceError: arguments, checkpoint or output paths that cannot work, before any work.
     """
     _check_mode(args)
     if args.rows is None and args.protocol == SYNTHETIC:
-        return _run_synthetic(args)
+        from .synthetic_command import evaluate_synthetic
+
+        text, code = evaluate_synthetic(args, _load_editor)
+        print(text)
+        return code
     from .run_command import evaluate, report_rows
 
     print(report_rows(args) if args.rows is not None else evaluate(args, _load_editor))
@@ -150,20 +157,25 @@ def run(args: argparse.Namespace) -> int:
 def _check_mode(args: argparse.Namespace) -> None:
     """Raise MagicFaceError for options that do not belong together."""
     if args.rows is not None:
-        misplaced = [name for name in ("model", "out", "pictures", "json") if _given(args, name)]
+        misplaced = [
+            name for name in ("model", "out", "pictures", "json", "check") if _given(args, name)
+        ]
         mode = "--from"
     elif args.protocol == SYNTHETIC:
         misplaced = [name for name in RUN_OPTIONS if _given(args, name)]
         mode = "--protocol synthetic"
     else:
-        misplaced = [name for name in ("json", "sheet", "compare") if _given(args, name)]
+        misplaced = [name for name in ("json", "sheet", "check", "compare") if _given(args, name)]
         mode = f"--protocol {args.protocol}"
     if misplaced:
         names = ", ".join(_written(name) for name in misplaced)
         raise MagicFaceError(f"{names} cannot be used with {mode}; leave it out.")
     if args.rows is None:
-        needed = "json" if args.protocol == SYNTHETIC else "out"
-        missing = [name for name in ("model", needed) if not _given(args, name)]
+        synthetic = args.protocol == SYNTHETIC
+        outputs = ("json", "out", "check") if synthetic else ("out",)
+        missing = [] if _given(args, "model") else ["model"]
+        if not any(_given(args, name) for name in outputs):
+            missing.append(outputs[0])
         if missing:
             names = " and ".join(_written(name) for name in missing)
             raise MagicFaceError(f"{mode} needs {names}; see magicface evaluate --help.")
@@ -180,33 +192,6 @@ def _written(name: str) -> str:
     return "CHECKPOINT" if name == "model" else f"--{name.replace('_', '-')}"
 
 
-def _run_synthetic(args: argparse.Namespace) -> int:
-    from .report import markdown_table, write_json
-    from .synthetic_protocol import check_seeds, synthetic_jobs
-
-    args.identities = SYNTHETIC_IDENTITIES if args.identities is None else args.identities
-    _check_outputs(args)
-    seeds = check_seeds(args.seed_start, args.identities, allow_train=args.allow_train)
-    jobs = synthetic_jobs()
-    editor = _load_editor(args)
-    records, results, seconds = _measure(editor, seeds, jobs)
-    report = _report(args, editor, records, seconds)
-    write_json(report, args.json)
-    if args.sheet is not None:
-        _save_sheet(results, jobs, args.sheet)
-    print(markdown_table(report))
-    return 0
-
-
-def _check_outputs(args: argparse.Namespace) -> None:
-    from ..files import check_destination
-    from ..images import check_image_path
-
-    check_destination(args.json)
-    if args.sheet is not None:
-        check_image_path(args.sheet)
-
-
 def _load_editor(args: argparse.Namespace) -> CheckpointEditor:
     from .editor import CheckpointEditor
 
@@ -218,82 +203,3 @@ def _load_editor(args: argparse.Namespace) -> CheckpointEditor:
         seed=args.seed,
         batch=args.batch,
     )
-
-
-def _measure(
-    editor: Editor, seeds: range, jobs: Sequence[EditJob]
-) -> tuple[tuple[EditRecord, ...], list[CaseResult], dict[str, float]]:
-    """All rows, the pictures of the first identities, and the seconds of each part."""
-    from tqdm import tqdm
-
-    from ..perception import Perception
-    from ..synthetic import HeadModel
-    from .measure import Clock, run_protocol
-    from .synthetic_protocol import synthetic_cases
-
-    started, clock = time.perf_counter(), Clock()
-    perception = Perception.load(models=())  # embedded backends, wherever it is measured
-    cases = synthetic_cases(
-        seeds,
-        jobs,
-        framing=editor.framing,
-        head_model=HeadModel.load(),
-        perception=perception,
-        clock=clock,
-    )
-    results: list[CaseResult] = []
-    with tqdm(total=len(seeds), unit="identity", desc="evaluate") as bar:
-
-        def advance(result: CaseResult) -> None:
-            if len(results) < SHEET_IDENTITIES:
-                results.append(result)
-            bar.update()
-
-        records = run_protocol(editor, cases, jobs, perception, clock=clock, on_result=advance)
-    clock.add("total", started)
-    return records, results, clock.seconds
-
-
-def _report(
-    args: argparse.Namespace,
-    editor: CheckpointEditor,
-    records: Sequence[EditRecord],
-    seconds: dict[str, float],
-) -> dict[str, Any]:
-    from ..network.checkpoint import resolve_checkpoint
-    from .provenance import file_hashes, machine, versions
-    from .report import REPORT_FORMAT, edit_rows, summarise
-    from .synthetic_protocol import PROTOCOL_VERSION
-
-    checkpoint = editor.checkpoint
-    return {
-        "format": REPORT_FORMAT,
-        "protocol": args.protocol,
-        "protocol_version": PROTOCOL_VERSION,
-        **summarise(records),
-        "checkpoint": {
-            "name": checkpoint.info.name,
-            **dataclasses.asdict(editor.framing),
-            "sha256": file_hashes(resolve_checkpoint(args.model)),
-        },
-        "settings": {
-            "seed_start": args.seed_start,
-            "identities": args.identities,
-            "seed": args.seed,
-            "steps": editor.steps,
-            "guidance": editor.guidance,
-            "scheduler": editor.scheduler,
-            "dtype": str(checkpoint.dtype).removeprefix("torch."),
-        },
-        "versions": versions(),
-        "machine": machine(str(checkpoint.device)),
-        "seconds": {part: round(value, 2) for part, value in seconds.items()},
-        "edits": edit_rows(records),
-    }
-
-
-def _save_sheet(results: Sequence[CaseResult], jobs: Sequence[EditJob], path: Path) -> None:
-    from ..images import save_image
-    from .sheet import contact_sheet
-
-    save_image(contact_sheet(results, jobs), path)

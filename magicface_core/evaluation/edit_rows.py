@@ -17,9 +17,9 @@ from ..images import to_tensor
 from .editor import Editor
 from .identities import PreparedIdentity
 from .instruments import InstrumentChoice, Reading, loaded
-from .measure import EditJob
 from .metrics import background_error, identity_distance
 from .provenance import versions
+from .records import EditJob
 from .renderings import FLOORS, Measured, edit_pictures, floor_pictures, original
 from .rows import EditRow, Numbers, RowKind
 

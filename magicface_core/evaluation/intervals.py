@@ -69,6 +69,20 @@ def differences(
     return values, *_ends(resampled, len(sums))
 
 
+def quotients(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], drawn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First over second pooled ratio [K], with ends; as `differences`, which share each draw."""
+    (sums, totals), (other_sums, other_totals) = first, second
+    values = _divided(
+        _divided(sums.sum(0), totals.sum(0)), _divided(other_sums.sum(0), other_totals.sum(0))
+    )
+    resampled = _divided(
+        _divided(drawn @ sums, drawn @ totals), _divided(drawn @ other_sums, drawn @ other_totals)
+    )
+    return values, *_ends(resampled, len(sums))
+
+
 def sums_by_cluster(
     values: np.ndarray, cluster: np.ndarray, clusters: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,92 +1,45 @@
 """Edits of one source picture measured against their exact answers, one row per edit.
 
 A protocol supplies cases (a source and the answers to its jobs); this module edits, pastes and
-measures them. Rows hold raw sums, so every table, interval and paired comparison is an
-aggregation that needs no model.
+measures them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from ..aus import AUDelta
 from ..geometry import paste_back
-from .conditions import enlarge, whole_crop
+from .conditions import whole_crop
 from .editor import Editor, EditSource
-from .metrics import (
-    BackgroundError,
-    ChangedError,
-    background_error,
-    changed_error,
-    identity_distance,
-    mixture,
-)
+from .metrics import background_error, changed_error, masked_rmse, mixture
+from .readings import Reader, identity_between, pose_between, readings
+from .records import FULL_STRENGTH, EditJob, EditRecord
+from .sharpness import gradient_energy
 
 if TYPE_CHECKING:
-    from ..perception import Perception
-
-JobKind = Literal["single", "combination"]
-
-
-@dataclass(frozen=True)
-class EditJob:
-    """One edit of every source picture: its name in the tables, its kind and its delta."""
-
-    name: str
-    kind: JobKind
-    delta: AUDelta
+    pass
 
 
 @dataclass(frozen=True)
 class Case:
-    """One identity: its source and the exact answers ``[jobs,3,R,R]``, in the order of the jobs."""
+    """One source picture and the exact answers ``[jobs,3,R,R]`` to its jobs.
+
+    From exact labels: ``still`` ``[jobs,1,R,R]`` bool is True outside the faces of source and
+    answer where the two are equal, ``eyes`` [2,2] the source's eye centres in pixels, image-left
+    first.
+    """
 
     source: EditSource
     answers: torch.Tensor
-
-
-@dataclass(frozen=True)
-class EditRecord:
-    """The raw measurements of one edit; every table is an aggregation of these rows.
-
-    ``edit`` is the pasted edit's error; ``floor`` that of the autoencoder's round trip of the exact
-    answer, pasted alike; ``mask_floor`` that of the exact answer itself, pasted alike: what moves
-    outside the mask. ``identity`` is the embedding distance of edit and source, ``identity_floor``
-    that of answer and source (an expression alone moves the embedding), each None where one of
-    the two has no detectable face. ``aus`` are the embedded estimator's readings. ``mixture`` says
-    how much of each single job's exact change is in the edit, in the order of those jobs (see
-    `metrics.mixture`).
-    """
-
-    seed: int
-    job: str
-    kind: JobKind
-    edit: ChangedError
-    floor: ChangedError
-    mask_floor: ChangedError
-    background: BackgroundError
-    identity: float | None
-    identity_floor: float | None
-    source_detected: bool
-    edit_detected: bool
-    requested: tuple[float, ...] = ()
-    aus: AUReadings | None = None
-    mixture: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class AUReadings:
-    """Estimated intensities [12] of source, edit and exact answer, all three with a face."""
-
-    source: np.ndarray
-    edit: np.ndarray
-    answer: np.ndarray
+    jobs: tuple[EditJob, ...]
+    still: torch.Tensor
+    eyes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -104,6 +57,11 @@ class Clock:
 
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def join(self, seconds: Mapping[str, float]) -> None:
+        """Adds what another clock has counted."""
+        for part, value in seconds.items():
+            self.seconds[part] = self.seconds.get(part, 0.0) + value
+
     def add(self, part: str, started: float) -> None:
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - started
 
@@ -111,14 +69,13 @@ class Clock:
 def measure_case(
     editor: Editor,
     case: Case,
-    jobs: Sequence[EditJob],
-    perception: Perception,
+    reader: Reader,
     clock: Clock | None = None,
 ) -> CaseResult:
-    """Edits one source by all jobs, pastes edits and floors alike, and measures them."""
+    """Edits one source by all its jobs, pastes edits and floors alike, and measures them."""
     clock = clock or Clock()
     started = time.perf_counter()
-    deltas = torch.stack([job.delta.to_tensor() for job in jobs])
+    deltas = torch.stack([job.delta.to_tensor() for job in case.jobs])
     reference = editor.detail_reference(case.source)
     edits = paste(case.source, editor.edit(case.source, deltas), reference)
     coded = None if reference is None else editor.reconstruct(case.source.picture)
@@ -126,7 +83,7 @@ def measure_case(
     clock.add("edit", started)
     started = time.perf_counter()
     masked = paste(case.source, case.answers, reference=None)
-    records = _measure(case, jobs, edits, (floors, masked), perception)
+    records = _measure(case, edits, (floors, masked), reader)
     clock.add("measure", started)
     return CaseResult(case, edits, records)
 
@@ -146,85 +103,55 @@ def paste(source: EditSource, crops: torch.Tensor, reference: torch.Tensor | Non
 
 def _measure(
     case: Case,
-    jobs: Sequence[EditJob],
     edits: torch.Tensor,
     floors: tuple[torch.Tensor, torch.Tensor],
-    perception: Perception,
+    reader: Reader,
 ) -> tuple[EditRecord, ...]:
     source = case.source
     picture = source.picture
-    original = _read(picture, perception) if source.face is not None else None
-    singles = [index for index, job in enumerate(jobs) if job.kind == "single"]
-    parts = mixture(edits - picture, case.answers[singles] - picture)
+    original = reader.rendered(picture) if source.face is not None else None
+    parts = _mixtures(case, edits)
+    known = np.array([job.source.values for job in case.jobs])
+    regressed = reader.regressed(picture, edits, case.answers, case.eyes, known)
     records = []
-    for index, job in enumerate(jobs):
+    for index, job in enumerate(case.jobs):
         edit, floor, masked, answer = (
             part[index : index + 1] for part in (edits, *floors, case.answers)
         )
-        edited, answered = _read(edit, perception), _read(answer, perception)
+        edited, answered = reader.read(edit), reader.rendered(answer)
         record = EditRecord(
             seed=source.seed,
             job=job.name,
             kind=job.kind,
+            strength=job.strength,
             edit=changed_error(edit, answer, picture),
             floor=changed_error(floor, answer, picture),
             mask_floor=changed_error(masked, answer, picture),
             background=background_error(edit, picture, source.mask),
-            identity=_distance(original, edited),
-            identity_floor=_distance(original, answered),
+            identity=identity_between(original, edited),
+            identity_floor=identity_between(original, answered),
             source_detected=source.face is not None,
             edit_detected=edited is not None,
             requested=job.delta.values,
-            aus=_readings(original, edited, answered),
+            known=job.source.values,
+            aus=readings(original, edited, answered),
             mixture=tuple(parts[index].tolist()),
+            energy=gradient_energy(edit, answer, picture),
+            still=masked_rmse(edit, answer, case.still[index : index + 1]),
+            pose=pose_between(edited, answered),
+            pose_floor=pose_between(original, answered),
+            regressed=regressed[index],
         )
         records.append(record)
     return tuple(records)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Embedding [128] and estimated intensities [12] of a face."""
-
-    embedding: np.ndarray
-    aus: np.ndarray
-
-
-def _distance(first: _Seen | None, second: _Seen | None) -> float | None:
-    if first is None or second is None:
-        return None
-    return identity_distance(first.embedding, second.embedding)
-
-
-def _readings(source: _Seen | None, edit: _Seen | None, answer: _Seen | None) -> AUReadings | None:
-    if source is None or edit is None or answer is None:
-        return None
-    return AUReadings(source.aus, edit.aus, answer.aus)
-
-
-def _read(picture: torch.Tensor, perception: Perception) -> _Seen | None:
-    crop = enlarge(picture)
-    faces = perception.faces(crop, limit=1)
-    if not faces:
-        return None
-    intensities = perception.estimate_aus(faces[0], crop).intensities
-    return _Seen(perception.embed(crop, faces[0]), np.array(intensities.values))
-
-
-def run_protocol(
-    editor: Editor,
-    cases: Iterable[Case],
-    jobs: Sequence[EditJob],
-    perception: Perception,
-    *,
-    clock: Clock | None = None,
-    on_result: Callable[[CaseResult], None] | None = None,
-) -> tuple[EditRecord, ...]:
-    """Measures every case; ``on_result`` sees each one's pictures (progress, contact sheets)."""
-    records: list[EditRecord] = []
-    for case in cases:
-        result = measure_case(editor, case, jobs, perception, clock)
-        records.extend(result.records)
-        if on_result is not None:
-            on_result(result)
-    return tuple(records)
+def _mixtures(case: Case, edits: torch.Tensor) -> np.ndarray:
+    """What is in each edit of the exact changes of the single jobs at full strength [jobs,K]."""
+    singles = [
+        index
+        for index, job in enumerate(case.jobs)
+        if job.kind == "single" and job.strength == FULL_STRENGTH
+    ]
+    picture = case.source.picture
+    return mixture(edits - picture, case.answers[singles] - picture)

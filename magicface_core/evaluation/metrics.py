@@ -53,11 +53,18 @@ def changed_error(
     ``threshold``; then all three channels count. Pixels outside the edited region count as well.
     """
     change = _channel_mean(source, answer)
-    changed = change > threshold
+    changed = changed_pixels(source, answer, threshold)
     error = _channel_mean(edit, answer)
     return ChangedError(
         float(error[changed].sum()), float(change[changed].sum()), int(changed.sum())
     )
+
+
+def changed_pixels(
+    source: torch.Tensor, answer: torch.Tensor, threshold: float = CHANGE_THRESHOLD
+) -> torch.Tensor:
+    """Bool [1,H,W] (or [H,W]): where source and answer differ by more than the threshold."""
+    return _channel_mean(source, answer) > threshold
 
 
 def _channel_mean(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -93,6 +100,12 @@ def background_error(
     return BackgroundError(float(difference.square().mean().sqrt()), float(difference.max()))
 
 
+def masked_rmse(edit: torch.Tensor, answer: torch.Tensor, where: torch.Tensor) -> float:
+    """Root mean square difference where a bool mask ``[1,1,H,W]`` is True; NaN where nowhere."""
+    difference = (edit.double() - answer.double())[where.expand_as(edit)]
+    return float(difference.square().mean().sqrt()) if difference.numel() else math.nan
+
+
 def mixture(changes: torch.Tensor, parts: torch.Tensor) -> np.ndarray:
     """How much of each of K known changes is in each of N changes: [N,K] by least squares.
 
@@ -100,6 +113,8 @@ def mixture(changes: torch.Tensor, parts: torch.Tensor) -> np.ndarray:
     answers to single action units as parts, row and column of one unit give its response (1 is
     all of it), the other columns what leaks into other units, and no estimator has a say.
     """
+    if len(parts) == 0:
+        return np.zeros((len(changes), 0))
     basis = parts.double().flatten(1).numpy()
     wanted = changes.double().flatten(1).numpy()
     found: np.ndarray = np.linalg.lstsq(basis @ basis.T, basis @ wanted.T, rcond=1e-9)[0].T

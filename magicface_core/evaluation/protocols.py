@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..aus import AU_ORDER, AUDelta
 from ..errors import MagicFaceError
 from .combinations import COMBINATIONS_NOTICE, combination_deltas
-from .measure import EditJob
+from .records import EditJob
 
 LEVELS: tuple[float, ...] = (1.0, 3.0, 5.0, 7.0, 9.0)
 """Strengths of the single edits: those of the paper's Fig. 4."""

@@ -21,8 +21,15 @@ def file_hashes(folder: Path) -> dict[str, str]:
     """
     if folder.is_file():
         return {folder.name: file_sha256(folder)}
-    files = sorted(path for path in folder.rglob("*") if path.suffix in HASHED_SUFFIXES)
+    files = checkpoint_files(folder)
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Weights and configuration below ``folder``; a checkpoint that is one file is its own."""
+    if folder.is_file():
+        return [folder]
+    return sorted(path for path in folder.rglob("*") if path.suffix in HASHED_SUFFIXES)
 
 
 def versions() -> dict[str, str]:

@@ -20,7 +20,7 @@ from ..preparation import WORKING_SIZE, Prepared, enlarge_to
 from ..results import pasted
 from .editor import Editor, EditSource, streamed
 from .identities import PreparedIdentity
-from .measure import EditJob
+from .records import EditJob
 
 Measured = Literal["crop", "pasted"]
 

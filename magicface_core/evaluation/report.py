@@ -1,63 +1,74 @@
-"""From the rows of a run to its numbers, as JSON and as a Markdown table."""
+"""From the rows of the synthetic protocol to its numbers, as JSON and as a Markdown table."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..files import write_file
-from .measure import EditRecord
-from .metrics import (
-    BOOTSTRAP_RESAMPLES,
-    CHANGE_THRESHOLD,
-    median_interval,
-    pooled,
-    ratio_interval,
-)
+from .intervals import Estimate
+from .metrics import BOOTSTRAP_RESAMPLES, CHANGE_THRESHOLD, pooled
+from .pooling import People, sharpness_part
+from .records import EditRecord
 from .synthetic_response import response_lines, response_summary
+from .tables import Cell, Table, shown
 
-REPORT_FORMAT = "magicface-evaluation-1"
-_COLUMNS = ("_interval", "_floor", "_mask_floor", "_changed_pixels")
+REPORT_FORMAT = "magicface-evaluation-2"
+ALL = "all edits"
+BY_STRENGTH = ("single", "negative")
+"""Kinds whose strengths are reported apart."""
+HEAD = ("edit", "changed-pixel error", "floor", "mask floor", "sharpness", "changed pixels")
+NOTES = (
+    "0 is the exact answer, 1 is the unedited source. Floor: the autoencoder's round trip of the "
+    "answer, pasted; mask floor: the answer itself, pasted. Sharpness: gradient energy of the edit "
+    "over that of the answer in the changed pixels; 1 is as sharp, less is blurred."
+)
 
 
 def summarise(
-    records: Sequence[EditRecord], *, resamples: int = BOOTSTRAP_RESAMPLES, seed: int = 0
+    records: Sequence[EditRecord],
+    *,
+    resamples: int = BOOTSTRAP_RESAMPLES,
+    seed: int = 0,
+    held_out: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The numbers of a run, with 95 % intervals by bootstrap over identities (NaN where undefined).
 
-    ``changed_error_ratio`` and the floors pool all edits of all identities; ``per_au`` and
-    ``per_combination`` pool one edit over all identities. See `metrics.ChangedError` for ratios,
-    `measure.EditRecord` for floors.
+    ``held_out`` is the regressor's own error, which is carried along.
+    ``scores`` pools all edits and every group of `group_of`, ``per_edit`` one edit over all
+    identities; see `scores_of` for what each holds.
     """
-    singles = [record for record in records if record.kind == "single"]
-    combinations = [record for record in records if record.kind == "combination"]
-    options = {"resamples": resamples, "seed": seed}
-    ratio, interval = _ratio(records, **options)
-    single_ratio, single_interval = _ratio(singles, **options)
-    combination_ratio, combination_interval = _ratio(combinations, **options)
+    people = People(records, resamples=resamples, seed=seed)
+    groups = {ALL: list(records), **_grouped(records)}
+    per_edit: dict[str, list[EditRecord]] = {}
+    for record in records:
+        per_edit.setdefault(record.job, []).append(record)
     return {
-        "changed_error_ratio": ratio,
-        "changed_error_ratio_interval": interval,
-        "floor_ratio": pooled(record.floor for record in records).ratio,
-        "mask_floor_ratio": pooled(record.mask_floor for record in records).ratio,
-        "single_au_ratio": single_ratio,
-        "single_au_ratio_interval": single_interval,
-        "combination_ratio": combination_ratio,
-        "combination_ratio_interval": combination_interval,
-        **_per_job("per_au", singles, **options),
-        **_per_job("per_combination", combinations, **options),
-        **_identity(records, **options),
+        "scores": {name: scores_of(rows, people) for name, rows in groups.items()},
+        "per_edit": {
+            name: {
+                "kind": rows[0].kind,
+                "strength": rows[0].strength,
+                "unit": rows[0].unit,
+                **scores_of(rows, people),
+            }
+            for name, rows in per_edit.items()
+        },
+        "identity": people.median(records, lambda record: record.identity).as_dict(),
+        "identity_floor": people.median(records, lambda record: record.identity_floor).as_dict(),
+        "still": people.mean(records, lambda record: record.still).as_dict(),
+        "still_largest": _largest(record.still for record in records),
+        "pose": people.mean(records, lambda record: record.pose).as_dict(),
+        "pose_floor": people.mean(records, lambda record: record.pose_floor).as_dict(),
         "background_rmse": _largest(record.background.rmse for record in records),
         "background_largest": _largest(record.background.largest for record in records),
         "undetected": len({r.seed for r in records if not r.source_detected}),
         "undetected_edits": sum(not record.edit_detected for record in records),
         "counts": {
-            "identities": len({record.seed for record in records}),
+            "identities": len(people.seeds),
             "edits": len(records),
             "changed_pixels": sum(record.edit.pixels for record in records),
         },
@@ -65,61 +76,35 @@ def summarise(
             "change_threshold": CHANGE_THRESHOLD,
             "bootstrap_resamples": resamples,
             "interval": "95 % percentile, identities resampled",
+            "scores": NOTES,
         },
-        "response": response_summary(records, **options),
+        "response": response_summary(records, held_out=held_out, resamples=resamples, seed=seed),
     }
 
 
-def _ratio(
-    records: Sequence[EditRecord], *, resamples: int, seed: int
-) -> tuple[float, tuple[float, float]]:
-    """Pooled ratio and its interval."""
-    sums: dict[int, list[float]] = {}
+def group_of(record: EditRecord) -> str:
+    """Which row of the table an edit is pooled into: "single +4", "negative -4", "two", ..."""
+    if record.kind in BY_STRENGTH:
+        return f"{record.kind} {record.strength:+g}"
+    return record.kind
+
+
+def _grouped(records: Iterable[EditRecord]) -> dict[str, list[EditRecord]]:
+    groups: dict[str, list[EditRecord]] = {}
     for record in records:
-        row = sums.setdefault(record.seed, [0.0, 0.0])
-        row[0] += record.edit.error
-        row[1] += record.edit.change
-    errors, changes = np.array(list(sums.values())).reshape(-1, 2).T
-    interval = ratio_interval(errors, changes, resamples=resamples, seed=seed)
-    return pooled(record.edit for record in records).ratio, interval
+        groups.setdefault(group_of(record), []).append(record)
+    return groups
 
 
-def _per_job(
-    name: str, records: Sequence[EditRecord], *, resamples: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Ratio, interval, floors and changed pixels of every edit, in the order of the jobs."""
-    columns: dict[str, dict[str, Any]] = {f"{name}{suffix}": {} for suffix in ("", *_COLUMNS)}
-    for job in dict.fromkeys(record.job for record in records):
-        rows = [record for record in records if record.job == job]
-        ratio, interval = _ratio(rows, resamples=resamples, seed=seed)
-        values = (
-            ratio,
-            interval,
-            pooled(record.floor for record in rows).ratio,
-            pooled(record.mask_floor for record in rows).ratio,
-            pooled(record.edit for record in rows).pixels,
-        )
-        for column, value in zip(columns.values(), values, strict=True):
-            column[job] = value
-    return columns
-
-
-def _identity(records: Sequence[EditRecord], *, resamples: int, seed: int) -> dict[str, Any]:
-    """Median distance to the source, over the edits (and answers) in which both show a face."""
-    rows: dict[int, list[float | None]] = {}
-    for record in records:
-        rows.setdefault(record.seed, []).append(record.identity)
-    values = np.array(list(rows.values()), dtype=float)
+def scores_of(records: Sequence[EditRecord], people: People) -> dict[str, Any]:
+    """Changed-pixel error ratio and sharpness as estimates, both floors, and changed pixels."""
     return {
-        "identity_median": _median(record.identity for record in records),
-        "identity_interval": median_interval(values, resamples=resamples, seed=seed),
-        "identity_floor_median": _median(record.identity_floor for record in records),
+        "ratio": people.ratio(records).as_dict(),
+        "sharpness": people.ratio(records, sharpness_part).as_dict(),
+        "floor": pooled(record.floor for record in records).ratio,
+        "mask_floor": pooled(record.mask_floor for record in records).ratio,
+        "pixels": pooled(record.edit for record in records).pixels,
     }
-
-
-def _median(values: Iterable[float | None]) -> float:
-    found = [value for value in values if value is not None]
-    return float(np.median(found)) if found else math.nan
 
 
 def _largest(values: Iterable[float]) -> float:
@@ -133,12 +118,21 @@ def edit_rows(records: Iterable[EditRecord]) -> list[dict[str, Any]]:
         {
             "seed": record.seed,
             "edit": record.job,
+            "kind": record.kind,
+            "strength": record.strength,
+            "source": list(record.known),
+            "requested": list(record.requested),
             "error": record.edit.error,
             "change": record.edit.change,
             "pixels": record.edit.pixels,
             "floor_error": record.floor.error,
             "mask_floor_error": record.mask_floor.error,
+            "edit_energy": record.energy.edit,
+            "answer_energy": record.energy.answer,
             "background_rmse": record.background.rmse,
+            "still": record.still,
+            "pose": record.pose,
+            "pose_floor": record.pose_floor,
             "identity": record.identity,
             "identity_floor": record.identity_floor,
             "edit_detected": record.edit_detected,
@@ -147,61 +141,53 @@ def edit_rows(records: Iterable[EditRecord]) -> list[dict[str, Any]]:
     ]
 
 
-def markdown_table(report: dict[str, Any]) -> str:
-    """The table of a report: one row per edit, the pooled rows first, identity and counts below."""
-    low, high = report["changed_error_ratio_interval"]
-    lines = [
-        "| edit | changed-pixel error | 95 % interval | floor | mask floor | changed pixels |",
-        "|---|---:|---:|---:|---:|---:|",
-        _row(
-            "**all edits**",
-            report["changed_error_ratio"],
-            (low, high),
-            report["floor_ratio"],
-            report["mask_floor_ratio"],
-            report["counts"]["changed_pixels"],
-        ),
-    ]
-    for name, key in (("all single AUs", "single_au"), ("all combinations", "combination")):
-        lines.append(_row(name, report[f"{key}_ratio"], report[f"{key}_ratio_interval"]))
-    for key, suffix in (("per_au", " +4"), ("per_combination", "")):
-        for name, ratio in report[key].items():
-            extra = (report[key + column][name] for column in _COLUMNS)
-            lines.append(_row(name + suffix, ratio, *extra))
-    lines += ["", *_notes(report)]
-    return "\n".join([*lines, *response_lines(report["response"])])
+def markdown_table(report: Mapping[str, Any]) -> str:
+    """The tables of a report: groups first, then one row per edit; identity and counts below."""
+    rows = [_row(f"**{name}**", scores) for name, scores in report["scores"].items()]
+    rows += [_row(name, scores) for name, scores in report["per_edit"].items()]
+    table = Table("Errors to the exact answers", HEAD, rows, _notes(report))
+    return "\n".join([table.markdown().rstrip(), *response_lines(report["response"])])
 
 
-def _row(
-    name: str,
-    ratio: float,
-    interval: Sequence[float],
-    floor: float | None = None,
-    mask_floor: float | None = None,
-    pixels: int | None = None,
-) -> str:
-    bounds = " to ".join(f"{bound:.3f}" for bound in interval)
-    floors = ("" if value is None else f"{value:.3f}" for value in (floor, mask_floor))
-    cells = (name, f"{ratio:.3f}", bounds, *floors, "" if pixels is None else str(pixels))
-    return f"| {' | '.join(cells)} |"
-
-
-def _notes(report: dict[str, Any]) -> list[str]:
-    counts = report["counts"]
-    low, high = report["identity_interval"]
+def _row(name: str, scores: Mapping[str, Any]) -> list[Cell]:
     return [
-        f"Identities {counts['identities']}, edits {counts['edits']}; 0 is the exact answer, 1 is "
-        "the unedited source. Floor: the autoencoder's round trip of the answer, pasted; mask "
-        "floor: the answer itself, pasted.",
-        f"Identity distance to the source, median: {report['identity_median']:.3f} "
-        f"({low:.3f} to {high:.3f}), of the exact answers {report['identity_floor_median']:.3f}. "
-        f"Background error outside the mask, worst edit: {report['background_largest']:.4f}.",
+        name,
+        estimate(scores["ratio"]),
+        scores["floor"],
+        scores["mask_floor"],
+        estimate(scores["sharpness"]),
+        str(scores["pixels"]),
+    ]
+
+
+def estimate(values: Mapping[str, Any]) -> Estimate:
+    """What `Estimate.as_dict` wrote, whole again; null is NaN."""
+    value, low, high = (
+        math.nan if values[name] is None else values[name] for name in ("value", "low", "high")
+    )
+    return Estimate(value, low, high, values["count"])
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+    counts = report["counts"]
+    identity, floor, still, pose, turned = (
+        shown(estimate(report[name]))
+        for name in ("identity", "identity_floor", "still", "pose", "pose_floor")
+    )
+    return [
+        f"Identities {counts['identities']}, edits {counts['edits']}. {NOTES}",
+        f"Identity distance to the source, median: {identity}, of the exact answers {floor}.",
+        f"Background: RMSE to the answer where it leaves pixels outside the face alone {still}, "
+        f"worst edit {report['still_largest']:.4f}; difference to the source outside the mask, "
+        f"worst edit {report['background_largest']:.4f}.",
+        f"Head pose: RMSE to the answer's face mesh {pose} degrees; an unedited source has "
+        f"{turned}, which is what the expression alone does to the mesh.",
         f"Sources without a detected face: {report['undetected']} of {counts['identities']}; "
         f"edits without: {report['undetected_edits']} of {counts['edits']}.",
     ]
 
 
-def write_json(report: dict[str, Any], path: Path) -> None:
+def write_json(report: Mapping[str, Any], path: Path) -> None:
     """Writes the report whole or not at all; undefined numbers (NaN) become null.
 
     Raises:
@@ -211,7 +197,7 @@ def write_json(report: dict[str, Any], path: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]

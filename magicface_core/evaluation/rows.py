@@ -16,10 +16,11 @@ from typing import Any, Literal
 from ..aus import AU_ORDER
 from ..files import write_file
 from .protocols import EvaluationError
+from .records import JobKind
 
 ROWS_FORMAT = "magicface-evaluation-rows-1"
 INSTALL = 'pip install "comfyui-magicface[evaluate]"'
-RowKind = Literal["single", "combination", "floor"]
+RowKind = JobKind | Literal["floor"]
 Numbers = tuple[float, ...]
 
 

@@ -16,8 +16,8 @@ from .edit_rows import Measuring
 from .guidance_sweep import run_path, sweep_paths
 from .identities import Identity, picture_identities, synthetic_identities
 from .instruments import InstrumentChoice
-from .measure import EditJob
 from .protocols import PLANS, EvaluationError, ProtocolPlan, jobs_sha256
+from .records import EditJob
 from .run_folder import RUN_FILE, check_place, complete, open_run, start_run
 from .run_reports import report_comparison, report_run, report_sweep
 

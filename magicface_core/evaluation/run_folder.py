@@ -19,9 +19,9 @@ from .edit_rows import Measuring, identity_rows
 from .editor import Editor
 from .identities import Identity, prepare_identity
 from .instruments import loaded
-from .measure import EditJob
 from .protocols import EvaluationError
 from .provenance import versions
+from .records import EditJob
 from .rows import EditRow, parquet, read_rows, write_rows
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def start_run(path: Path, settings: Mapping[str, Any], machine: Mapping[str, Any
     wanted = json.loads(json.dumps({"format": RUN_FORMAT, **settings}))
     if (path / RUN_FILE).exists():
         run = open_run(path)
-        _require_same(path, run.settings, wanted)
+        require_same(path, run.settings, wanted)
         if run.versions != versions():
             logger.warning('the run "%s" was begun with other package versions', path)
         return run
@@ -135,8 +135,8 @@ def complete(
             write_rows(identity_rows(editor, subject, jobs, measuring, on_edit), path)
 
 
-def _require_same(path: Path, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise EvaluationError, naming what differs, unless both settings are equal."""
+def require_same(path: Path, kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises EvaluationError, naming what differs, unless both settings are equal."""
     before, now = _flat(kept), _flat(wanted)
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if changed:

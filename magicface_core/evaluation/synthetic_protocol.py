@@ -1,8 +1,9 @@
 """The synthetic protocol: edits of rendered test identities, measured against their exact answers.
 
-For every identity one neutral, nearly frontal source picture is rendered and, for every job, the
-exact answer: the same head, pose, light, backdrop and sensor noise with other action units. An
-editor sees the source only. Errors are then free of any other model's noise.
+Every identity is rendered in one nearly frontal scene with every expression that its jobs (see
+`synthetic_jobs`) start from or ask for: the same head, pose, light, backdrop and sensor noise with
+other action units. An editor sees the source of a job only; the picture asked for is the exact
+answer. Errors are then free of any other model's noise.
 
 Identities of seeds below 10,000 are test identities and never trained on. Their scenes are drawn
 from a generator of their own, so they do not depend on how training draws its edit sets.
@@ -13,25 +14,26 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from ..aus import AU_ORDER, DEMO_EDITS, AUDelta, AUVector
+from ..aus import AUVector
 from ..errors import MagicFaceError
 from .conditions import prepare_source
-from .measure import Case, Clock, EditJob
+from .measure import Case, Clock
+from .records import EditJob
 
 if TYPE_CHECKING:
     from ..perception import Perception
     from ..preparation import Framing
-    from ..synthetic import HeadModel
+    from ..synthetic import HeadModel, Rendering
 
 logger = logging.getLogger(__name__)
 
-PROTOCOL_VERSION = 1
-SINGLE_AU_STEP = 4.0
+PROTOCOL_VERSION = 2
 SCENE_STREAM = 53
 """First word of the seed of a test scene; training scenes use another."""
 POSE_SPREAD = 12.0
@@ -40,23 +42,6 @@ POSE_SPREAD = 12.0
 
 class ProtocolError(MagicFaceError):
     """A protocol asked for what it cannot honestly measure."""
-
-
-def synthetic_jobs() -> tuple[EditJob, ...]:
-    """Every action unit alone by +4, then the demo's edits of two or more action units.
-
-    The demo's edits of one action unit are the first kind already and would count twice.
-    """
-    singles = [
-        EditJob(f"AU{unit}", "single", AUDelta(**{f"AU{unit}": SINGLE_AU_STEP}))
-        for unit in AU_ORDER
-    ]
-    combinations = [
-        EditJob(name, "combination", delta)
-        for name, delta in DEMO_EDITS.items()
-        if sum(value != 0 for value in delta.values) > 1
-    ]
-    return (*singles, *combinations)
 
 
 def check_seeds(seed_start: int, identities: int, *, allow_train: bool = False) -> range:
@@ -97,36 +82,50 @@ def synthetic_cases(
     perception: Perception,
     clock: Clock | None = None,
 ) -> Iterator[Case]:
-    """Renders one identity after the other, source and exact answers, and prepares its condition.
+    """Renders one identity after the other, sources and exact answers, and prepares conditions.
 
-    Deterministic: a case depends on its seed, the jobs and the framing only.
+    One case for every expression that jobs start from, in the order of the jobs. Deterministic: a
+    case depends on its seed, its jobs and the framing only.
     """
     for seed in seeds:
         started = time.perf_counter()
-        case = render_case(seed, jobs, framing, head_model, perception)
+        cases = identity_cases(seed, jobs, framing, head_model, perception)
         (clock or Clock()).add("render", started)
-        yield case
+        yield from cases
 
 
-def render_case(
+def identity_cases(
     seed: int,
     jobs: Sequence[EditJob],
     framing: Framing,
     head_model: HeadModel,
     perception: Perception,
-) -> Case:
-    """One identity: a neutral source picture and the exact answer to every job."""
+) -> list[Case]:
+    """The sources of one identity, each with the exact answers to its jobs; no picture twice."""
     from ..images import to_tensor
     from ..synthetic import exact_edit, render, sample_identity, sample_scene
 
-    size = framing.resolution
     identity = sample_identity(head_model, seed)
-    frame = sample_scene(np.random.default_rng([SCENE_STREAM, seed]), pose=POSE_SPREAD)
-    frame = exact_edit(frame, np.zeros(len(AU_ORDER), np.float32))
-    source = prepare_source(seed, render(head_model, identity, frame, size), framing, perception)
-    answers = []
-    for job in jobs:
-        target = np.asarray((AUVector() + job.delta).values, np.float32)
-        answer = render(head_model, identity, exact_edit(frame, target), size)
-        answers.append(to_tensor(answer.image))
-    return Case(source, torch.cat(answers))
+    scene = sample_scene(np.random.default_rng([SCENE_STREAM, seed]), pose=POSE_SPREAD)
+
+    @cache
+    def picture(shown: AUVector) -> Rendering:
+        frame = exact_edit(scene, np.asarray(shown.values, np.float32))
+        return render(head_model, identity, frame, framing.resolution)
+
+    cases = []
+    for shown in dict.fromkeys(job.source for job in jobs):
+        own = tuple(job for job in jobs if job.source == shown)
+        before, after = picture(shown), [picture(job.target) for job in own]
+        source = prepare_source(seed, before, framing, perception)
+        answers = torch.cat([to_tensor(answer.image) for answer in after])
+        still = np.stack([_still(before, answer) for answer in after])
+        cases.append(Case(source, answers, own, torch.from_numpy(still), before.points5[:2]))
+    return cases
+
+
+def _still(source: Rendering, answer: Rendering) -> np.ndarray:
+    """Bool [1,R,R]: outside both faces, and equal in both pictures."""
+    equal: np.ndarray = (source.image == answer.image).all(-1)
+    still: np.ndarray = equal & ~source.edit_mask & ~answer.edit_mask
+    return still[None]

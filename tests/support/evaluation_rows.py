@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.evaluation.measure import EditJob
 from magicface_core.evaluation.protocols import combination_jobs, jobs_sha256, single_jobs
+from magicface_core.evaluation.records import EditJob
 from magicface_core.evaluation.renderings import FLOORS
 from magicface_core.evaluation.rows import EditRow, write_rows
 from magicface_core.evaluation.run_folder import RunFolder, start_run

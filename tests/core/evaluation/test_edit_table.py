@@ -11,8 +11,8 @@ from evaluation_rows import JOBS, floor_rows, lost_row, make_row, person_rows
 from magicface_core.aus import AUDelta
 from magicface_core.evaluation.edit_table import SCORES, WORST_POSE, EditTable, floor_tables
 from magicface_core.evaluation.intervals import weights
-from magicface_core.evaluation.measure import EditJob
 from magicface_core.evaluation.protocols import EvaluationError
+from magicface_core.evaluation.records import EditJob
 from magicface_core.evaluation.response import mean_responses, response
 
 SMILE = EditJob("AU12+9", "single", AUDelta(AU12=9))

@@ -10,10 +10,10 @@ import torch
 
 from magicface_core import cli
 from magicface_core.errors import MagicFaceError
-from magicface_core.evaluation import synthetic_protocol
+from magicface_core.evaluation import synthetic_command
 from magicface_core.evaluation.editor import CheckpointEditor, EditSource, noise_seed
 from magicface_core.evaluation.measure import paste
-from magicface_core.evaluation.synthetic_protocol import synthetic_jobs
+from magicface_core.evaluation.synthetic_jobs import synthetic_jobs
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.tiny import write_tiny_checkpoint
 from magicface_core.synthetic import HeadModel
@@ -96,7 +96,7 @@ def test_evaluate_command_measures_a_checkpoint(
 ) -> None:
     monkeypatch.setattr(HeadModel, "load", lambda: head_model)
     jobs = synthetic_jobs()[6:7]
-    monkeypatch.setattr(synthetic_protocol, "synthetic_jobs", lambda: jobs)
+    monkeypatch.setattr(synthetic_command, "synthetic_jobs", lambda: jobs)
     output = tmp_path / "out.json"
     words = ["evaluate", str(folder), "--protocol", "synthetic", "--identities", "2"]
     options = ["--seed-start", "11", "--json", str(output), "--steps", "1", "--device", "cpu"]
@@ -108,11 +108,13 @@ def test_evaluate_command_measures_a_checkpoint(
     assert report["counts"] == {
         "identities": 2,
         "edits": 2,
-        "changed_pixels": report["per_au_changed_pixels"]["AU12"],
+        "changed_pixels": report["per_edit"]["AU12+4"]["pixels"],
     }
-    assert report["changed_error_ratio"] == report["per_au"]["AU12"] > 0
+    ratio = report["scores"]["single +4"]["ratio"]
+    assert ratio == report["per_edit"]["AU12+4"]["ratio"] == report["scores"]["all edits"]["ratio"]
+    assert ratio["value"] > 0
     assert report["background_largest"] == 0.0
-    assert "AU12 +4" in capsys.readouterr().out
+    assert "| AU12+4 |" in capsys.readouterr().out
 
 
 def test_a_fault_of_the_user_ends_with_code_2(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from magicface_core.aus import AU_ORDER, DEMO_EDITS, AUDelta
-from magicface_core.evaluation.measure import Case, EditJob
+from magicface_core.aus import AUDelta, AUVector
+from magicface_core.evaluation.measure import Case
+from magicface_core.evaluation.records import EditJob
 from magicface_core.evaluation.synthetic_protocol import (
     ProtocolError,
     check_seeds,
-    render_case,
-    synthetic_jobs,
+    identity_cases,
 )
 from magicface_core.perception import Perception
 from magicface_core.preparation import Framing
@@ -23,19 +23,7 @@ from magicface_core.synthetic import HeadModel
 SIZE = 64
 SMILE = EditJob("AU12", "single", AUDelta(AU12=4))
 JAW = EditJob("AU26", "single", AUDelta(AU26=4))
-
-
-def test_jobs_are_the_single_units_and_the_demo_combinations() -> None:
-    jobs = synthetic_jobs()
-    assert [job.name for job in jobs[:12]] == [f"AU{unit}" for unit in AU_ORDER]
-    for index, job in enumerate(jobs[:12]):
-        assert job.kind == "single"
-        assert job.delta.to_tensor().tolist() == [4.0 * (place == index) for place in range(12)]
-    combinations = {job.name: job.delta for job in jobs[12:]}
-    assert all(job.kind == "combination" for job in jobs[12:])
-    assert {"smile", "surprise", "frown"} <= combinations.keys()
-    assert all(DEMO_EDITS[name] == delta for name, delta in combinations.items())
-    assert all(sum(value != 0 for value in delta.values) > 1 for delta in combinations.values())
+UNSMILE = EditJob("AU12-4", "negative", AUDelta(AU12=-4), AUVector(AU12=4))
 
 
 def test_test_seeds_pass_silently(caplog: pytest.LogCaptureFixture) -> None:
@@ -69,7 +57,7 @@ def perception() -> Perception:
 
 def render(seed: int, jobs: list[EditJob], model: HeadModel, perception: Perception) -> Case:
     framing = Framing(region="face", resolution=SIZE)
-    return render_case(seed, jobs, framing, model, perception)
+    return identity_cases(seed, jobs, framing, model, perception)[0]
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +89,17 @@ def test_cases_are_deterministic_and_do_not_depend_on_the_other_jobs(
     assert torch.equal(again.source.picture, case.source.picture)
     assert torch.equal(again.source.background, case.source.background)
     assert torch.equal(again.answers[0], case.answers[1])
+
+
+def test_a_unit_taken_away_goes_from_its_answer_to_the_neutral_source(
+    case: Case, head_model: HeadModel, perception: Perception
+) -> None:
+    framing = Framing(region="face", resolution=SIZE)
+    neutral, smiling = identity_cases(7, [SMILE, UNSMILE], framing, head_model, perception)
+    assert (neutral.jobs, smiling.jobs) == ((SMILE,), (UNSMILE,))
+    assert torch.equal(smiling.source.picture, neutral.answers[:1])
+    assert torch.equal(smiling.answers, neutral.source.picture)
+    assert torch.equal(neutral.answers[0], case.answers[0])
 
 
 class Blind(Perception):

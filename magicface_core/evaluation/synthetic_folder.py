@@ -1,0 +1,90 @@
+"""A synthetic run on disk, so that it can be resumed: its settings, and a file per identity.
+
+RUN/run.json holds what the rows were made with; RUN/rows/seed-00007.json is written when all edits
+of an identity are measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from ..files import write_file
+from .protocols import EvaluationError
+from .records import EditRecord, record_as_dict, record_from_dict
+from .run_folder import RUN_FILE, require_same
+
+SYNTHETIC_FORMAT = "magicface-synthetic-run-1"
+
+
+class SyntheticRun:
+    """The folder of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def start(self, settings: Mapping[str, Any]) -> None:
+        """Begins the run, or goes on with one of the same settings.
+
+        Raises:
+            EvaluationError: the folder holds something else or a run of other settings.
+            OutputError: it cannot be made or written.
+        """
+        check_folder(self.path)
+        wanted = json.loads(json.dumps({"format": SYNTHETIC_FORMAT, **settings}))
+        if (self.path / RUN_FILE).exists():
+            require_same(self.path, _settings(self.path / RUN_FILE), wanted)
+            return
+        try:
+            (self.path / "rows").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f'Folder "{self.path}" cannot be made: {error.strerror}.') from error
+        write_file(self.path / RUN_FILE, json.dumps(wanted, indent=1) + "\n")
+
+    def rows_path(self, seed: int) -> Path:
+        """Where the rows of one identity are."""
+        return self.path / "rows" / f"seed-{seed:05d}.json"
+
+    def keep(self, seed: int, records: Sequence[EditRecord]) -> None:
+        """Writes the rows of one identity, whole or not at all."""
+        rows = [record_as_dict(record) for record in records]
+        write_file(self.rows_path(seed), json.dumps(rows) + "\n")
+
+    def records(self, seed: int) -> tuple[EditRecord, ...] | None:
+        """The rows of one identity; None where it is not finished.
+
+        Raises:
+            EvaluationError: the file is damaged.
+        """
+        path = self.rows_path(seed)
+        if not path.is_file():
+            return None
+        try:
+            return tuple(map(record_from_dict, json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EvaluationError(
+                f'"{path}" cannot be read ({error!r}); delete it and run the evaluation again.'
+            ) from error
+
+
+def check_folder(path: Path) -> None:
+    """Fails now for a folder that `SyntheticRun.start` would refuse, whatever the settings.
+
+    Raises:
+        EvaluationError: the place is taken by something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise EvaluationError(f'"{path}" is a file; --out wants a folder.')
+    if path.is_dir() and any(path.iterdir()) and not (path / RUN_FILE).exists():
+        raise EvaluationError(f'"{path}" holds something else already; choose a new folder.')
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f'"{path}" is not the start of a run ({error}).') from error
+    return found if isinstance(found, dict) else {}
