@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from comfyui_server import Installation, NoComfyUIError, Server, find_installation, make_base
+from comfyui_server import Installation, NoComfyUIError, Server, make_base, working_installation
 
 if TYPE_CHECKING:
     from comfyui_page import ComfyPage
@@ -71,7 +71,7 @@ def serve_web(route) -> None:  # type: ignore[no-untyped-def]
 def installation() -> Installation:
     """ComfyUI, or the tests are skipped and say where it was looked for."""
     try:
-        return find_installation()
+        return working_installation()
     except NoComfyUIError as reason:
         pytest.skip(str(reason))
 

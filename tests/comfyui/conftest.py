@@ -12,7 +12,14 @@ import pytest
 import torch
 from comfyui_client import Client
 from comfyui_graphs import Graph
-from comfyui_server import Installation, NoComfyUIError, Server, find_installation, make_base
+from comfyui_server import (
+    Installation,
+    NoComfyUIError,
+    Server,
+    find_installation,
+    make_base,
+    working_installation,
+)
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -29,7 +36,7 @@ COMPLAINTS = re.compile(r"memory leak|MagicFace.*Warning:")  # at any time, of a
 def installation() -> Installation:
     """ComfyUI, or the tests are skipped and say where it was looked for."""
     try:
-        return find_installation()
+        return working_installation()
     except NoComfyUIError as reason:
         pytest.skip(str(reason))
 

@@ -10,11 +10,13 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,6 +59,39 @@ def find_installation() -> Installation:
             raise FileNotFoundError(f"COMFYUI_PATH={named} has no main.py.")
         raise NoComfyUIError(f"no ComfyUI in {folder}; set COMFYUI_PATH (and COMFYUI_PYTHON)")
     return Installation(folder, _find_python(folder))
+
+
+@cache
+def working_installation() -> Installation:
+    """`find_installation`, if ComfyUI starts there by itself, without any pack.
+
+    Raises NoComfyUIError with its last words where it does not: its own requirements are missing.
+    """
+    found = find_installation()
+    with tempfile.TemporaryDirectory() as folder:
+        base = ("--base-directory", str(make_base(Path(folder), {})))
+        alone = (
+            "--cpu",
+            "--quick-test-for-ci",
+            "--disable-all-custom-nodes",
+            "--disable-api-nodes",
+        )
+        result = subprocess.run(
+            [str(found.python), "main.py", *base, *alone],
+            cwd=found.folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=START_SECONDS,
+            check=False,
+        )
+    if result.returncode:
+        words = (result.stderr or result.stdout).strip().splitlines()
+        raise NoComfyUIError(
+            f"ComfyUI in {found.folder} does not start by itself ({words[-1] if words else ''}); "
+            f"install its requirements into {found.python}"
+        )
+    return found
 
 
 def _find_python(folder: Path) -> Path:
