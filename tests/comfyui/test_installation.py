@@ -19,7 +19,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_one_that_cannot_start_by_itself_is_none(checkout: Path) -> None:
     (checkout / "main.py").write_text("import no_such_requirement")
-    with pytest.raises(NoComfyUIError, match="not start by itself .*no_such_requirement"):
+    with pytest.raises(NoComfyUIError, match=r"not start by itself .*no_such_requirement"):
         working_installation.__wrapped__()
 
 
