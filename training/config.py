@@ -36,6 +36,8 @@ class ModelConfig:
 
     start_folder          Stable Diffusion's or MagicFace's folder; unused from scratch
     autoencoder           folder of the frozen autoencoder; from scratch and Stable Diffusion
+    wider_autoencoder     folder of one whose latents go on from those of a MagicFace checkpoint, see
+                          widening.py; from such a checkpoint
     unet                  diffusers settings of both UNets; from scratch
     prompt_tokens         length of the constant prompt; from scratch it is all zeros
     locality              slopes of the attention's distance penalty, see reference_attention
@@ -51,6 +53,7 @@ class ModelConfig:
     start: Literal["scratch", "stable-diffusion", "magicface"] = "stable-diffusion"
     start_folder: str = ""
     autoencoder: str = ""
+    wider_autoencoder: str = ""
     unet: dict[str, Any] = field(default_factory=dict)
     prompt_tokens: int = 77
     locality: tuple[float, ...] = ()

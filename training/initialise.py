@@ -176,14 +176,14 @@ def _from_magicface(config: TrainConfig, checkpoint: Checkpoint) -> Start:
 def _continued(
     config: TrainConfig, checkpoint: Checkpoint, skip: bool
 ) -> tuple[Networks, Autoencoder]:
-    """A checkpoint's networks, on the latents of ``model.autoencoder`` where that is set.
+    """A checkpoint's networks, on wider latents where ``model.wider_autoencoder`` names them.
 
     A skip that the checkpoint lacks starts as a copy.
     """
     vae, denoiser, id_encoder = checkpoint.vae, checkpoint.denoiser, checkpoint.id_encoder
-    if config.model.autoencoder:
-        vae = load_autoencoder(Path(config.model.autoencoder), torch.float32, CPU)
-        check_continues(vae, checkpoint.vae, config.model.autoencoder)
+    if config.model.wider_autoencoder:
+        vae = load_autoencoder(Path(config.model.wider_autoencoder), torch.float32, CPU)
+        check_continues(vae, checkpoint.vae, config.model.wider_autoencoder)
         denoiser, id_encoder = on_wider_latents(checkpoint, int(vae.config.latent_channels))
     if skip and not checkpoint.info.identity_skip:
         start_as_copy(denoiser)

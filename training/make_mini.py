@@ -65,7 +65,7 @@ def commands(
     steps += _autoencoder(out, moving, ["--width", "0", "--motion", "2", "--start", str(plain)])
     folders = {
         "model.start_folder": first / "checkpoint",
-        "model.autoencoder": moving,
+        "model.wider_autoencoder": moving,
         "run.output": out,
     }
     steps.append(_train("mini", out, folders, processes, overrides))

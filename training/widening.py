@@ -21,7 +21,7 @@ def check_continues(vae: Autoencoder, known: Autoencoder, folder: str) -> None:
         if own.shape == old.shape and torch.allclose(own, old, atol=1e-3):
             return
     raise ConfigError(
-        f"model.autoencoder {folder} has other latents than the checkpoint's: leave it empty, or "
+        f"model.wider_autoencoder {folder} has other latents than the checkpoint's: leave it empty, or "
         "make it with python -m magicface_training.autoencoder --start and the checkpoint's vae"
     )
 
@@ -36,7 +36,7 @@ def on_wider_latents(
     info, denoiser, encoder = checkpoint.info, checkpoint.denoiser, checkpoint.id_encoder
     if info.identity != "reference-attention" or checkpoint.controller is not None:
         raise ConfigError(
-            "model.autoencoder continues checkpoints with reference attention and concatenated "
+            "model.wider_autoencoder continues checkpoints with reference attention and concatenated "
             "conditions only: leave it empty"
         )
     old = checkpoint.latent_channels

@@ -37,7 +37,7 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
     assert second.run.output == str(tmp_path)
     assert steps[2][steps[2].index("--out") + 1] == first.model.autoencoder
     assert steps[4][steps[4].index("--start") + 1] == first.model.autoencoder
-    assert steps[4][steps[4].index("--out") + 1] == second.model.autoencoder
+    assert steps[4][steps[4].index("--out") + 1] == second.model.wider_autoencoder
     assert steps[5][steps[5].index("--nproc_per_node") + 1] == "2"
 
 

@@ -52,7 +52,7 @@ def test_new_channels_are_unread_and_zero(configure, known: Path, moving: Path) 
         configure(
             "model.start=magicface",
             f"model.start_folder={known}",
-            f"model.autoencoder={moving}",
+            f"model.wider_autoencoder={moving}",
             "objective.prediction=sample",
         )
     )
@@ -74,7 +74,7 @@ def test_a_new_skip_starts_as_a_copy(configure, known: Path, moving: Path) -> No
         configure(
             "model.start=magicface",
             f"model.start_folder={known}",
-            f"model.autoencoder={moving}",
+            f"model.wider_autoencoder={moving}",
             "model.identity_skip=true",
             "objective.prediction=sample",
         )
@@ -93,7 +93,7 @@ def test_an_autoencoder_of_other_latents_is_refused(
     config = configure(
         "model.start=magicface",
         f"model.start_folder={known}",
-        f"model.autoencoder={autoencoder}",
+        f"model.wider_autoencoder={autoencoder}",
         "objective.prediction=sample",
     )
     with pytest.raises(ConfigError, match="has other latents than the checkpoint's"):
