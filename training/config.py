@@ -36,7 +36,7 @@ class ModelConfig:
 
     start_folder          Stable Diffusion's or MagicFace's folder; unused from scratch
     autoencoder           folder of the frozen autoencoder; from scratch and Stable Diffusion
-    wider_autoencoder     folder of one whose latents go on from those of a MagicFace checkpoint, see
+    wider_autoencoder     folder of one whose latents continue a MagicFace checkpoint's, see
                           widening.py; from such a checkpoint
     unet                  diffusers settings of both UNets; from scratch
     prompt_tokens         length of the constant prompt; from scratch it is all zeros

@@ -21,8 +21,9 @@ def check_continues(vae: Autoencoder, known: Autoencoder, folder: str) -> None:
         if own.shape == old.shape and torch.allclose(own, old, atol=1e-3):
             return
     raise ConfigError(
-        f"model.wider_autoencoder {folder} has other latents than the checkpoint's: leave it empty, or "
-        "make it with python -m magicface_training.autoencoder --start and the checkpoint's vae"
+        f"model.wider_autoencoder {folder} has other latents than the checkpoint's: leave it "
+        "empty, or make it from the checkpoint's vae with python -m magicface_training.autoencoder "
+        "--start"
     )
 
 
@@ -36,8 +37,8 @@ def on_wider_latents(
     info, denoiser, encoder = checkpoint.info, checkpoint.denoiser, checkpoint.id_encoder
     if info.identity != "reference-attention" or checkpoint.controller is not None:
         raise ConfigError(
-            "model.wider_autoencoder continues checkpoints with reference attention and concatenated "
-            "conditions only: leave it empty"
+            "model.wider_autoencoder continues checkpoints with reference attention and "
+            "concatenated conditions only: leave it empty"
         )
     old = checkpoint.latent_channels
     shape = dict(encoder.config, in_channels=channels, out_channels=channels)
