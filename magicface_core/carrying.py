@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .network.autoencoder import PatchAutoencoder
+from .network.autoencoder import NetworkCodec, PatchAutoencoder
 
 if TYPE_CHECKING:
     from .identities import EncodedIdentity
@@ -39,13 +39,13 @@ def apply_edit(
     picture [R,3,S,S] in 0..1, at any resolution, is what ``identity`` was made of; row b belongs to
     picture b mod R. The checkpoint is one that `carries_detail`.
     """
-    vae = checkpoint.vae
-    assert isinstance(vae, PatchAutoencoder)
-    place = next(vae.parameters())
-    wanted = (latents / checkpoint.codec.scaling_factor).to(place)
+    codec = checkpoint.codec
+    assert isinstance(codec, NetworkCodec)
+    assert isinstance(codec.vae, PatchAutoencoder)
+    wanted = codec.placed(latents / codec.scaling_factor)
     faces, unedited = (
-        each.to(place).repeat(len(latents) // len(each), 1, 1, 1)
+        codec.placed(each).repeat(len(latents) // len(each), 1, 1, 1)
         for each in (picture, identity.latents)
     )
-    edited: Tensor = vae.carry(faces * 2 - 1, wanted, unedited)
+    edited: Tensor = codec.vae.carry(faces * 2 - 1, wanted, unedited)
     return (edited.float() / 2 + 0.5).clamp(0, 1)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .carrying import apply_edit, carries_detail
+from .carrying import carries_detail
+from .decoding import decode_edits, decoded
 from .errors import ImageError, MagicFaceError
 from .identities import (
     EncodedIdentity,
@@ -116,13 +117,14 @@ def render(
             options,
             callback,
         )
+        latents[moving] = edited
         shown = identity if len(identity) == 1 else identity.rows(moving)
+        size, kept = options.batch_size, options.keep_detail
         pictures[moving] = (
-            _carried(checkpoint, pictures[moving], edited, shown)
-            if carries_detail(checkpoint) and _keeps_detail(checkpoint, options)
-            else _decode_batches(checkpoint, pictures[moving], edited, unedited, options.batch_size)
+            decode_edits(checkpoint, shown, edited, size, kept)
+            if unedited is None
+            else _decode_compared(checkpoint, pictures[moving], edited, unedited, size)
         )
-        latents[moving] = edited / checkpoint.codec.scaling_factor
     return Rendered(pictures, latents)
 
 
@@ -178,8 +180,9 @@ def _sample_batches(
     options: RenderOptions,
     callback: RenderCallback | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Scaled latents of M edits [M,C,h,w], and of their unedited faces [M or 1,C,h,w] if wanted.
+    """Latents of M edits [M,C,h,w], and of their unedited faces [M or 1,C,h,w] if wanted.
 
+    Neither has the scaling factor.
     Autoencoder and denoiser take turns once, not once per batch: they may not fit together.
     """
     batches = _batches(len(deltas), options.batch_size)
@@ -201,45 +204,25 @@ def _sample_batches(
             same = same.expand(max(len(who.latents), len(where)), -1)
             found = sample_alike(checkpoint, who, where, same, unguided, count_unseen)
             unedited.append(found.cpu())
-    return torch.cat(edited), torch.cat(unedited) if unedited else None
+    scale = checkpoint.codec.scaling_factor
+    return torch.cat(edited) / scale, torch.cat(unedited) / scale if unedited else None
 
 
-def _decode_batches(
-    checkpoint: Checkpoint,
-    faces: Tensor,
-    edited: Tensor,
-    unedited: Tensor | None,
-    batch_size: int,
+def _decode_compared(
+    checkpoint: Checkpoint, faces: Tensor, edited: Tensor, unedited: Tensor, batch_size: int
 ) -> Tensor:
-    """Pictures [M,3,512,512] in 0..1 of sampled latents, with the faces' detail if compared."""
+    """Pictures [M,3,512,512] in 0..1 of latents, with the faces' detail.
+
+    ``unedited`` has 1 row or M.
+    """
     pictures = []
     reference = None
     for rows in _batches(len(edited), batch_size):
-        picture = _decoded(checkpoint, edited[rows])
-        if unedited is not None:
-            if reference is None or len(unedited) > 1:
-                reference = _decoded(checkpoint, unedited if len(unedited) == 1 else unedited[rows])
-            picture = keep_detail(faces[rows], picture, reference)
+        if reference is None or len(unedited) > 1:
+            reference = decoded(checkpoint, unedited if len(unedited) == 1 else unedited[rows])
+        picture = keep_detail(faces[rows], decoded(checkpoint, edited[rows]), reference)
         pictures.append(picture.clamp(0, 1))
     return torch.cat(pictures)
-
-
-def _carried(
-    checkpoint: Checkpoint, faces: Tensor, edited: Tensor, identity: EncodedIdentity
-) -> Tensor:
-    """The edits [M,3,S,S] of the faces themselves; the identity has 1 row or M."""
-    one = len(identity) == 1
-    parts = [
-        apply_edit(
-            checkpoint, faces[n : n + 1], edited[n : n + 1], identity.rows([0 if one else n])
-        )
-        for n in range(len(edited))
-    ]
-    return torch.cat(parts).cpu()
-
-
-def _decoded(checkpoint: Checkpoint, latents: Tensor) -> Tensor:
-    return sized(decode(checkpoint, latents).float().cpu(), WORKING_SIZE)
 
 
 def _encode_backgrounds(checkpoint: Checkpoint, pictures: Tensor, batch_size: int) -> Tensor:

@@ -91,8 +91,10 @@ def require_square(name: str, pictures: Tensor, source: str) -> None:
         )
 
 
-def require_own(checkpoint: Checkpoint, identity: EncodedIdentity) -> None:
-    """Raise for an identity that another checkpoint encoded."""
+def require_own(
+    checkpoint: Checkpoint, identity: EncodedIdentity, user: str = "MagicFace Sampler"
+) -> None:
+    """Raise for an identity that another checkpoint encoded; `user` is the step that needs it."""
     size = checkpoint.latent_size
     shape = (checkpoint.latent_channels, size, size)
     known = {checkpoint.fingerprint, identity.fingerprint} - {""}
@@ -100,7 +102,7 @@ def require_own(checkpoint: Checkpoint, identity: EncodedIdentity) -> None:
     if len(known) > 1 or not fits or tuple(identity.latents.shape[1:]) != shape:
         raise MagicFaceError(
             "The identity was encoded by another checkpoint than the one that samples: "
-            "connect the same model to ID Encoder and MagicFace Sampler."
+            f"connect the same model to ID Encoder and {user}."
         )
 
 

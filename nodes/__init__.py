@@ -11,7 +11,7 @@ from .expression import LoadExpression, SaveExpression
 from .face import BackgroundPose, FaceCrop, PasteBack
 from .files import register_model_folder
 from .model import LoadModel
-from .native import LoadNative, MagicFaceConditioning, Sigmas
+from .native import Decode, LoadNative, MagicFaceConditioning, Sigmas
 from .preflight import PortraitCheck
 from .report import ExpressionReport, ExpressionSheet
 from .sampling import IDEncoder, Sampler
@@ -35,6 +35,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadNative,
     MagicFaceConditioning,
     Sigmas,
+    Decode,
     AttentionMapsNode,
 ]
 

@@ -97,6 +97,13 @@ class LoadedModel:
             raise MagicFaceError(NO_DENOISER)
         return self._load(self.denoiser, 2 * batch_size)  # two halves of guidance
 
+    def load_autoencoder(self) -> Checkpoint:
+        """The checkpoint, ready to decode one picture at a time."""
+        if self.vae is None:
+            memory = self._working_memory(2)  # rows: of which a picture has two while it is sampled
+            mm.load_models_gpu(list(self.picture_networks), memory_required=memory)
+        return self.checkpoint
+
     def _load(self, network: ModelPatcher, rows: int) -> Checkpoint:
         memory = self._working_memory(rows)
         mm.load_models_gpu([network, *self.picture_networks], memory_required=memory)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..magicface_core.aus import AUDelta
     from ..magicface_core.editing import EncodedIdentity
+    from .memory import LoadedModel
 
 
 class LoadNative(io.ComfyNode):
@@ -68,7 +69,7 @@ class LoadNative(io.ComfyNode):
                 types.Model.Output(
                     "id_encoder",
                     display_name="ID encoder",
-                    tooltip="For Face Crop and ID Encoder.",
+                    tooltip="For Face Crop, ID Encoder and MagicFace Decode.",
                 ),
                 io.Vae.Output(
                     "vae_out",
@@ -170,6 +171,41 @@ class MagicFaceConditioning(io.ComfyNode):
             with_edit(negative, edit.without_change()),
             latents_of(identity, count, mask),
         )
+
+
+class Decode(io.ComfyNode):
+    """Pictures of sampled latents, as MagicFace Sampler gives them."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MagicFace_Decode",
+            display_name="MagicFace Decode",
+            category="MagicFace/sampling",
+            description="Turns sampled latents into the picture of MagicFace Sampler, 512 x 512. "
+            "With mini the edit is applied to the face itself, so it stays sharp where VAE Decode "
+            "is soft; other checkpoints are decoded as usual.",
+            search_aliases=["VAE Decode", "latent to image", "native", "KSampler", "sharp"],
+            inputs=[
+                io.Latent.Input("samples", tooltip="From KSampler or another sampler."),
+                types.Identity.Input("identity", tooltip="From ID Encoder."),
+                types.Model.Input("model", tooltip="The ID encoder of Load MagicFace (native)."),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "edited", display_name="edited", tooltip="The edited face, 512 x 512."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, samples: dict[str, torch.Tensor], identity: EncodedIdentity, model: LoadedModel
+    ) -> io.NodeOutput:
+        from ..magicface_core.decoding import decode_edits
+
+        pictures = decode_edits(model.load_autoencoder(), identity, samples["samples"])
+        return io.NodeOutput(intermediate(channels_last(pictures)))
 
 
 class Sigmas(io.ComfyNode):

@@ -263,12 +263,12 @@ class NetworkCodec:
 
     def encode_pictures(self, pictures: Tensor) -> Tensor:
         """Posterior mode [B,C,h,w], NOT scaled, of pictures [B,3,H,W] in 0..1."""
-        mode: Tensor = self.vae.encode(self._placed(pictures) * 2 - 1).latent_dist.mode()
+        mode: Tensor = self.vae.encode(self.placed(pictures) * 2 - 1).latent_dist.mode()
         return mode
 
     def decode_pictures(self, latents: Tensor) -> Tensor:
         """Pictures [B,3,H,W] float32 in 0..1 of latents [B,C,h,w] that are NOT scaled."""
-        sample: Tensor = self.vae.decode(self._placed(latents)).sample
+        sample: Tensor = self.vae.decode(self.placed(latents)).sample
         return (sample.float() / 2 + 0.5).clamp(0, 1)
 
     @property
@@ -276,7 +276,8 @@ class NetworkCodec:
         """Floating type of the computation."""
         return self.dtype or next(self.vae.parameters()).dtype
 
-    def _placed(self, tensor: Tensor) -> Tensor:
+    def placed(self, tensor: Tensor) -> Tensor:
+        """A tensor where, and in what, the autoencoder computes."""
         return tensor.to(self.device or next(self.vae.parameters()).device, self.computes_in)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,16 @@ def weights_elsewhere(model: memory.LoadedModel) -> Iterator[None]:
 def check_no_input_is_placed_by_where_weights_lie(folder: Path) -> None:
     """As under --novram, where the weights' device is not the one that computes."""
     model = loaded(folder)
+    expected = edit(model)
+    with weights_elsewhere(model):
+        assert torch.equal(edit(model), expected)
+
+
+def check_no_carried_picture_is_placed_by_where_weights_lie(folder: Path) -> None:
+    settings = {"identity_skip": True, "keep_detail": True, "scheduler": "ddim"}
+    place = write_tiny_checkpoint(folder / "moving", motion=2, **settings)
+    here = {"compute_device": torch.device("cpu"), "compute_dtype": torch.float32}
+    model = memory.managed(replace(load_checkpoint(place, "cpu", torch.float32), **here))
     expected = edit(model)
     with weights_elsewhere(model):
         assert torch.equal(edit(model), expected)

@@ -15,6 +15,7 @@ from comfyui_native import (
     Conditions,
     both,
     golden,
+    moving_layout,
     places,
     released_layout,
     sampled,
@@ -22,7 +23,8 @@ from comfyui_native import (
 )
 from magicface_pack.magicface_core.aus import AUDelta
 from magicface_pack.magicface_core.editing import RenderOptions, render
-from magicface_pack.magicface_core.identities import as_seen
+from magicface_pack.magicface_core.identities import as_seen, sized
+from magicface_pack.magicface_core.images import to_tensor
 from magicface_pack.magicface_core.network.checkpoint import Checkpoint
 from magicface_pack.magicface_core.sampling import (
     Identity,
@@ -31,6 +33,7 @@ from magicface_pack.magicface_core.sampling import (
     scheduled,
 )
 from magicface_pack.magicface_core.schedulers import noise_levels
+from magicface_pack.nodes.native import Decode
 from magicface_pack.nodes.native import Sigmas as SigmasNode
 from magicface_pack.nodes.native_loading import NativeModel
 
@@ -179,6 +182,24 @@ def check_euler_is_ddim(folder: Path) -> None:
         for place in places(folder):
             worst = compare(place, "euler", "ddim", 5)
             assert worst < 5e-5, (place, worst)
+
+
+def check_decoded_pictures_are_those_of_magicface_sampler(folder: Path) -> None:
+    """Also where the edit is applied to the face itself, which VAE Decode cannot do."""
+    options = RenderOptions(seed=3, steps=5, guidance=1.5, scheduler="ddim")
+    for place, carries in ((moving_layout(folder), True), (tiny_layout(folder), False)):
+        plain, native = both(place)
+        given = Conditions(plain, native, DELTAS)
+        (sigmas,) = SigmasNode.execute(native.model, options.steps, options.scheduler).args
+        with torch.inference_mode():
+            expected = render(plain, given.identity, given.background, given.deltas, options)
+            found = sampled(native, given, "euler", sigmas, options.guidance)
+            (edited,) = Decode.execute({"samples": found}, given.own, native.id_encoder).args
+            soft = sized(to_tensor(native.vae.decode(found)), 512)
+        assert edited.shape == (2, 512, 512, 3)
+        edited = to_tensor(edited)
+        assert float((edited - expected.pictures).abs().max()) <= 1 / 255, place
+        assert (float((edited - soft).abs().max()) > 0.1) == carries, place
 
 
 def check_unipc_agrees(folder: Path) -> None:

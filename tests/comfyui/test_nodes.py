@@ -38,6 +38,14 @@ def test_every_node_in_one_graph(client: Client, graph: Graph) -> None:
             )
         ),
         native.shown,
+        graph.show(
+            graph.add(
+                "MagicFace_Decode",
+                samples=native.sampler,
+                identity=native.identity,
+                model=native.model[1],
+            )
+        ),
     ]
     graph.add("MagicFace_SaveExpression", delta=played)
     graph.add("MagicFace_PortraitCheck", image=image, crop=edit.crop[1])

@@ -133,6 +133,7 @@ class NativeEdit:
     delta: Node | Link
     crop: Node
     background: Node
+    identity: Node
     conditioning: Node
     sampler: Node
     decoded: Node
@@ -155,12 +156,13 @@ def native_edit(
         delta = graph.add("MagicFace_AUDeltaBuilder", AU12=5.0, AU6=3.0)
     crop = graph.add("MagicFace_FaceCrop", model=loader[1], image=image)
     background = graph.add("MagicFace_BackgroundPose", face_image=crop, crop=crop[1])
+    identity = graph.add("MagicFace_IDEncoder", model=loader[1], face_image=crop)
     conditioning = graph.add(
         "MagicFace_Conditioning",
         positive=loader[3],
         negative=loader[3],
         vae=loader[2],
-        identity=graph.add("MagicFace_IDEncoder", model=loader[1], face_image=crop),
+        identity=identity,
         background=background,
         delta=delta,
         **({"mask": background[1]} if masked else {}),
@@ -177,5 +179,15 @@ def native_edit(
     decoded = graph.add("VAEDecode", samples=sampler, vae=loader[2])
     shown = graph.show(decoded)
     return NativeEdit(
-        graph, loader, image, delta, crop, background, conditioning, sampler, decoded, shown
+        graph,
+        loader,
+        image,
+        delta,
+        crop,
+        background,
+        identity,
+        conditioning,
+        sampler,
+        decoded,
+        shown,
     )
