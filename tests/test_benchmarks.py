@@ -178,3 +178,15 @@ def test_preflight_rates_tell_good_pictures_from_spoiled_ones(
         *(entry.name for entry in spoilings),
     }
     assert [row["check"] for row in rows if row["pictures"] == "nothing wrong"]
+
+
+def test_identity_distances_of_photographs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every unit of every photograph is measured, and the packaged checkpoint keeps the person."""
+    module = load("photograph_identity")
+    assert module.main(["--threads", "1"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])["distances"]
+    assert {"hopper", "astronaut"} <= set(found)
+    for values in found.values():
+        assert len(values) == AU_COUNT
+        assert min(values.values()) > 0.01
+        assert max(values.values()) < 0.45
