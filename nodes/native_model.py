@@ -235,12 +235,14 @@ def latent_format(checkpoint: Checkpoint) -> comfy.latent_formats.LatentFormat:
     found.latent_channels, found.scale_factor = codec.latent_channels, codec.scaling_factor
     found.spacial_downscale_ratio = codec.reduction
     if isinstance(vae, PatchAutoencoder):
-        # A patch's mean colour is linear in its latents.
+        # A patch's mean colour is linear in its latents; movements have none.
         weight, bias = (
             part.detach().float().flatten(1).unflatten(0, (3, -1)).mean(1)
             for part in (vae.to_pixels.weight, vae.to_pixels.bias[:, None])
         )
-        found.latent_rgb_factors = (weight.T / codec.scaling_factor).tolist()
+        still = weight.new_zeros(3, codec.latent_channels - weight.shape[1])
+        colours = torch.cat([weight, still], dim=1)
+        found.latent_rgb_factors = (colours.T / codec.scaling_factor).tolist()
         found.latent_rgb_factors_bias = bias[:, 0].tolist()
     return found
 
