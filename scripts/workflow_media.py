@@ -132,6 +132,12 @@ def grid(found: Results) -> Image.Image:
     return fitted(found["SaveImage"][0], SIDE, SIDE)
 
 
+def attention(found: Results) -> Image.Image:
+    """The upper part of the sheet."""
+    sheet = found["SaveImage"][0]
+    return fitted(sheet.crop((0, 0, sheet.width, min(sheet.size))), SIDE, SIDE)
+
+
 def animation(found: Results) -> Image.Image:
     """Four moments."""
     played = found["SaveAnimatedWEBP"]
@@ -152,6 +158,7 @@ def filmstrip(found: Results) -> Image.Image:
 
 
 THUMBNAILS: Mapping[str, Callable[[Results], Image.Image]] = {
+    "attention_maps": attention,
     "edit_one_portrait": before_and_after,
     "copy_expression_from_photo": copied,
     "au_sweep_grid": grid,

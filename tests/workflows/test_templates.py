@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = ROOT / "workflows"
 SAMPLES = ROOT / "web" / "samples"
 NAMES = [
+    "attention_maps",
     "au_sweep_grid",
     "copy_expression_from_photo",
     "edit_one_portrait",

@@ -93,7 +93,7 @@ def test_a_connected_one_of_other_channels_is_refused(
 ) -> None:
     """As Stable Diffusion 1.5's with the embedded checkpoint, and a larger one with the release."""
     with pytest.raises(
-        CheckpointError, match=r"64 channels, but the connected VAE has 4: disconnect it"
+        CheckpointError, match=r"72 channels, but the connected VAE has 4: disconnect it"
     ):
         load_checkpoint("mini", "cpu", codec=outside)
     with pytest.raises(
