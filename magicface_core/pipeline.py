@@ -18,9 +18,9 @@ from torch import Tensor
 
 from .aus import AUDelta
 from .background import Region
-from .errors import CheckpointError
 from .face_only import face_only_mask
 from .images import ImageInput
+from .precision import as_dtype
 from .preparation import Framing, Prepared, prepare, reduce_to, single_picture
 from .results import EditResult, pasted, unchanged
 from .settings import Settings
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .network import Checkpoint
     from .perception import Perception
     from .sampling import Callback, Identity
-
-DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class MagicFace:
         """
         from .network import load_checkpoint
 
-        checkpoint = load_checkpoint(folder_or_name, device, _dtype(dtype), prompt_embeds, vae)
+        checkpoint = load_checkpoint(folder_or_name, device, as_dtype(dtype), prompt_embeds, vae)
         return cls(checkpoint, perception)
 
     @property
@@ -287,15 +285,6 @@ class MagicFace:
             return face
         deltas, unguided = no_change(settings)
         return self._render(encoded, deltas, unguided)[0]
-
-
-def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:
-    """float32, float16 or bfloat16, given as torch's or by name."""
-    if name is None or isinstance(name, torch.dtype):
-        return name
-    if name not in DTYPES:
-        raise CheckpointError(f'Unknown dtype "{name}"; choose one of {", ".join(DTYPES)}.')
-    return getattr(torch, name)
 
 
 def _delta_rows(deltas: Tensor | AUDelta | Sequence[AUDelta]) -> Tensor:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..aus import AUDelta
 from ..errors import MagicFaceError
+from ..precision import DTYPES
 
 if TYPE_CHECKING:
     from ..perception import Perception
     from ..pipeline import MagicFace
     from ..settings import Settings
 
-DTYPES = ("float32", "float16", "bfloat16")
 REGIONS = ("face", "person")
 BATCH_SIZE = 8
 BACKENDS = {

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..cli.options import (
-    DTYPES,
     add_backends,
     add_sampling,
     at_least,
@@ -15,6 +14,7 @@ from ..cli.options import (
     not_negative,
 )
 from ..errors import MagicFaceError
+from ..precision import DTYPES
 
 if TYPE_CHECKING:
     from .editor import CheckpointEditor
