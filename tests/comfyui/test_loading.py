@@ -17,6 +17,7 @@ NODES = {
     "BackgroundPose",
     "IDEncoder",
     "Sampler",
+    "Decode",
     "PasteBack",
     "AUSweep",
     "AUKeyframes",
