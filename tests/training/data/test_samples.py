@@ -21,6 +21,7 @@ def sample(position: int, targets: int = 2, pictures: bool = True) -> Sample:
         target=picture if pictures else None,
         condition=picture + 0.5 if pictures else None,
         latents=CachedLatents(latents[0], latents, latents + 1, latents + 2),
+        tracks=numbers[:, None, None].expand(targets, 7, 5),
         position=position,
     )
 
@@ -32,7 +33,9 @@ def test_target_b_belongs_to_identity_b_mod_r() -> None:
     assert batch.target is not None
     assert batch.latents is not None
     assert batch.identity[:, 0, 0, 0].tolist() == [30, 50, 40]
-    for tensor in (batch.target, batch.mask, batch.delta, batch.latents.target_mean):
+    assert batch.tracks is not None
+    rows = (batch.target, batch.mask, batch.delta, batch.tracks, batch.latents.target_mean)
+    for tensor in rows:
         assert tensor.flatten(1)[:, 0].tolist() == [30, 50, 40, 31, 51, 41]
     assert batch.same_scene.tolist() == [True] * 3 + [False] * 3
     assert batch.latents.identity.shape == (3, 1, 2, 2)
