@@ -16,6 +16,7 @@ from magicface_training.initialise import Networks, initialise
 from magicface_training.objective import (
     Draw,
     Latents,
+    clean_latents,
     draw,
     edit_loss,
     encode,
@@ -266,3 +267,16 @@ def test_networks_are_one_module(configure) -> None:
     assert isinstance(networks, Networks)
     names = {name.partition(".")[0] for name, _ in networks.named_parameters()}
     assert names == {"denoiser", "id_encoder", "controller"}
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "sample", "v_prediction"])
+def test_clean_latents_of_exact_predictions(kind: str) -> None:
+    """Rows may be of different timesteps."""
+    clean, noise = torch.randn(2, 2, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    timestep = torch.tensor([999, 300])
+    scheduler = DDPMScheduler(prediction_type=kind)
+    noisy = scheduler.add_noise(clean, noise, timestep)
+    velocity = scheduler.get_velocity(clean, noise, timestep)
+    exact = {"epsilon": noise, "sample": clean, "v_prediction": velocity}[kind]
+    found = clean_latents(scheduler, exact, noisy, timestep)
+    torch.testing.assert_close(found, clean, rtol=1e-2, atol=1e-3)
