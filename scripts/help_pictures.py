@@ -140,6 +140,7 @@ def _attention(studio: Studio) -> Image.Image:
         studio.background.picture,
         [SMILE],
         studio.perception,
+        RenderOptions(steps=3, guidance=1.0),
         points="326,345",
         tile=WIDTH // 7,
     )
