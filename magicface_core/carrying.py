@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from .network.autoencoder import NetworkCodec, PatchAutoencoder
+from .network.denoiser_inputs import for_rows
+from .sampling import decode
 
 if TYPE_CHECKING:
     from .identities import EncodedIdentity
@@ -44,8 +46,20 @@ def apply_edit(
     assert isinstance(codec.vae, PatchAutoencoder)
     wanted = codec.placed(latents / codec.scaling_factor)
     faces, unedited = (
-        codec.placed(each).repeat(len(latents) // len(each), 1, 1, 1)
-        for each in (picture, identity.latents)
+        for_rows(codec.placed(each), len(latents)) for each in (picture, identity.latents)
     )
     edited: Tensor = codec.vae.carry(faces * 2 - 1, wanted, unedited)
     return (edited.float() / 2 + 0.5).clamp(0, 1)
+
+
+def shown_edits(
+    checkpoint: Checkpoint, picture: Tensor, latents: Tensor, identity: Identity
+) -> Tensor:
+    """Pictures in 0..1, on the CPU, of sampled (scaled) latents [B,C,h,w].
+
+    The edits of ``picture`` itself at its size, where the checkpoint `carries_detail`; else what
+    its autoencoder decodes, [B,3,R,R].
+    """
+    if carries_detail(checkpoint):
+        return apply_edit(checkpoint, picture, latents, identity).cpu()
+    return decode(checkpoint, latents).float().cpu()

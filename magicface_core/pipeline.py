@@ -214,8 +214,8 @@ class MagicFace:
             settings = settings or Settings()
             for first in range(0, len(moving), batch_size):
                 rows = _delta_rows(moving[first : first + batch_size])
-                rendered += self._render(encoded, rows, settings, callback, prepared.crop512)
-            reference = self._unedited(encoded, settings, prepared.crop512)
+                rendered += self._render(encoded, prepared.crop512, rows, settings, callback)
+            reference = self._unedited(encoded, prepared.crop512, settings)
         pictures = iter(rendered)
         share = (perf_counter() - start) / max(len(wanted), 1)
         return [
@@ -241,18 +241,14 @@ class MagicFace:
     def _render(
         self,
         encoded: Encoded,
+        face: Tensor,
         deltas: Tensor,
         settings: Settings,
         callback: Callback | None = None,
-        face: Tensor | None = None,
     ) -> list[Tensor]:
-        """Sample and decode: one [1,3,R,R] on the CPU for each delta.
-
-        Where detail is carried along, the edits of the face [1,3,S,S] itself.
-        """
-        from .carrying import apply_edit, carries_detail
+        """Sample and decode: one picture on the CPU for each delta, see ``shown_edits``."""
+        from .carrying import shown_edits
         from .editing import sample_alike
-        from .sampling import decode
 
         latents = sample_alike(
             self.checkpoint,
@@ -262,15 +258,9 @@ class MagicFace:
             settings,
             callback=callback,
         )
-        if face is not None and carries_detail(self.checkpoint):
-            pictures = apply_edit(self.checkpoint, face, latents, encoded.identity)
-        else:
-            pictures = decode(self.checkpoint, latents)
-        return list(pictures.float().cpu().split(1))
+        return list(shown_edits(self.checkpoint, face, latents, encoded.identity).split(1))
 
-    def _unedited(
-        self, encoded: Encoded, settings: Settings, face: Tensor | None = None
-    ) -> Tensor | None:
+    def _unedited(self, encoded: Encoded, face: Tensor, settings: Settings) -> Tensor | None:
         """The model's rendering [1,3,R,R] of the unedited face, from the same noise as the edits.
 
         What it shares with an edit, its blur above all, cancels when the edit is pasted. Where
@@ -284,7 +274,7 @@ class MagicFace:
         if carries_detail(self.checkpoint):
             return face
         deltas, unguided = no_change(settings)
-        return self._render(encoded, deltas, unguided)[0]
+        return self._render(encoded, face, deltas, unguided)[0]
 
 
 def _delta_rows(deltas: Tensor | AUDelta | Sequence[AUDelta]) -> Tensor:

@@ -8,12 +8,10 @@ import torch
 from comfy_api.latest import io
 
 from ..magicface_core.images import channels_last, to_tensor
-from ..magicface_core.schedulers import SCHEDULERS
-from . import types
 from .memory import LoadedModel, intermediate, perception
 from .previews import preview
 from .progress import sampling_progress
-from .sampling import CHECKPOINT
+from .sampling import CHECKPOINT, edit_inputs, scheduler_input
 
 if TYPE_CHECKING:
     from ..magicface_core.aus import AUDelta
@@ -36,48 +34,14 @@ class AttentionMapsNode(io.ComfyNode):
             "the identity image. The edit is that of MagicFace Sampler with the same settings.",
             search_aliases=["attention", "heat map", "explain edit", "reference attention"],
             inputs=[
-                types.Model.Input("model", tooltip="From Load MagicFace Model."),
-                types.Identity.Input("identity", tooltip="From ID Encoder."),
-                io.Image.Input("background", tooltip="From Background+Pose Parse."),
-                types.Delta.Input("delta", tooltip="From AU Delta Builder, AU Sweep or others."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Decides the starting noise, the same for all frames.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Denoising steps; 0 takes the checkpoint's own number.",
-                ),
-                io.Float.Input(
-                    "guidance",
-                    display_name="AU guidance",
-                    default=1.5,
-                    min=0.0,
-                    max=20.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="How strongly the edit follows the action units (the paper's alpha): "
-                    "1 is plain, 1.5 as released, above 5 degrades.",
-                ),
+                *edit_inputs(),
                 io.String.Input(
                     "points",
                     default="",
                     tooltip="Points of the face, as x,y in pixels of 512 x 512 with spaces between "
                     "them: 180,200 256,330. Empty: eyes and mouth corners.",
                 ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=[CHECKPOINT, *SCHEDULERS],
-                    tooltip="How the noise is removed; checkpoint takes the checkpoint's own.",
-                    advanced=True,
-                ),
+                scheduler_input(),
                 io.Int.Input(
                     "layer",
                     default=EVERY_LAYER,

@@ -20,6 +20,52 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint"  # as the checkpoint says
 
 
+def edit_inputs() -> list[io.Input]:
+    """What every node takes that samples an edit."""
+    return [
+        types.Model.Input("model", tooltip="From Load MagicFace Model."),
+        types.Identity.Input("identity", tooltip="From ID Encoder."),
+        io.Image.Input("background", tooltip="From Background+Pose Parse."),
+        types.Delta.Input("delta", tooltip="From AU Delta Builder, AU Sweep or others."),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="Decides the starting noise, the same for all frames.",
+        ),
+        io.Int.Input(
+            "steps",
+            default=0,
+            min=0,
+            max=1000,
+            tooltip="Denoising steps; 0 takes the checkpoint's own number.",
+        ),
+        io.Float.Input(
+            "guidance",
+            display_name="AU guidance",
+            default=1.5,
+            min=0.0,
+            max=20.0,
+            step=0.1,
+            round=0.01,
+            tooltip="How strongly the edit follows the action units (the paper's alpha): "
+            "1 is plain, 1.5 as released, above 5 degrades.",
+        ),
+    ]
+
+
+def scheduler_input() -> io.Input:
+    """How the noise is removed."""
+    return io.Combo.Input(
+        "scheduler",
+        options=[CHECKPOINT, *SCHEDULERS],
+        tooltip="How the noise is removed; checkpoint takes the checkpoint's own.",
+        advanced=True,
+    )
+
+
 class IDEncoder(io.ComfyNode):
     """Reads who it is, once; every edit of the face reuses it."""
 
@@ -67,42 +113,8 @@ class Sampler(io.ComfyNode):
             "sweep; many frames with one delta give an edited video.",
             search_aliases=["expression edit", "MagicFace", "denoise face", "smile"],
             inputs=[
-                types.Model.Input("model", tooltip="From Load MagicFace Model."),
-                types.Identity.Input("identity", tooltip="From ID Encoder."),
-                io.Image.Input("background", tooltip="From Background+Pose Parse."),
-                types.Delta.Input("delta", tooltip="From AU Delta Builder, AU Sweep or others."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="Decides the starting noise, the same for all frames.",
-                ),
-                io.Int.Input(
-                    "steps",
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="Denoising steps; 0 takes the checkpoint's own number.",
-                ),
-                io.Float.Input(
-                    "guidance",
-                    display_name="AU guidance",
-                    default=1.5,
-                    min=0.0,
-                    max=20.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="How strongly the edit follows the action units (the paper's alpha): "
-                    "1 is plain, 1.5 as released, above 5 degrades.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=[CHECKPOINT, *SCHEDULERS],
-                    tooltip="How the noise is removed; checkpoint takes the checkpoint's own.",
-                    advanced=True,
-                ),
+                *edit_inputs(),
+                scheduler_input(),
                 io.Boolean.Input(
                     "render_zero",
                     display_name="render zero delta",

@@ -173,6 +173,15 @@ def _balanced(change: Tensor, balance: float) -> Tensor:
     return change * (USUAL_CHANGE / mean.clamp_min(USUAL_CHANGE / MOST_BALANCE)).pow(balance)
 
 
+def compared(
+    batch: Batch, latents: Latents, vae: Autoencoder, config: ObjectiveConfig
+) -> tuple[Pictures | None, Tensor]:
+    """The pictures that ``config.error`` compares, if any, and the weights at their size."""
+    pictures = Pictures.of(batch, vae) if config.error == "picture" else None
+    seen = latents.target_mean if pictures is None else pictures.target
+    return pictures, loss_weight(batch, seen.shape[-2:], config)
+
+
 def regression_target(scheduler: DDPMScheduler, latents: Tensor, drawn: Draw) -> Tensor:
     """What the denoiser is asked for: noise (paper), clean latents, or velocity."""
     kind = scheduler.config.prediction_type

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magicface_core.network.autoencoder import Autoencoder, PatchAutoencoder
+from magicface_core.network.denoiser_inputs import for_rows
 
 from .data.samples import Batch
 from .run_settings import ObjectiveConfig
@@ -94,8 +95,7 @@ def decoded(vae: Autoencoder, latents: Tensor, picture: Tensor, identity: Tensor
     """
     latents = latents / float(vae.config.scaling_factor)
     if isinstance(vae, PatchAutoencoder):
-        repeats = len(latents) // len(picture)
-        picture, identity = (each.repeat(repeats, 1, 1, 1) for each in (picture, identity))
+        picture, identity = (for_rows(each, len(latents)) for each in (picture, identity))
         return vae.carry(picture, latents, identity.to(latents))
     sample: Tensor = vae.decode(latents.to(next(vae.parameters()).dtype)).sample.to(torch.float32)
     return sample

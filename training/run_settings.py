@@ -15,7 +15,7 @@ class ObjectiveConfig:
     """The paper's Eq. 3 and its options.
 
     error           what is compared: the network's output, or the picture decoded from it (see
-                    objective.decoded), which needs a decoder small enough to run in every step
+                    picture_error.py), which needs a decoder small enough to run in every step
     edge_weight     weight of the error of pictures' differences between neighbours; of decoded ones
     motion_weight   weight of the error of movements (in patches), of an autoencoder that holds
                     some and rendered faces that tell the exact ones

@@ -19,7 +19,7 @@ from .data.samples import Batch
 from .initialise import Start
 from .networks import Networks
 from .nonfinite import NonFiniteError, explain, save_batch
-from .objective import Draw, Latents, draw, edit_loss, encode, loss_weight
+from .objective import Draw, Latents, compared, draw, edit_loss, encode
 from .optimisers import learning_rate, set_learning_rate
 from .picture_error import Pictures
 
@@ -105,9 +105,7 @@ class Stepper:
         shape = latents.target_mean.shape
         timesteps = len(self.scheduler.alphas_cumprod)
         drawn = draw(batch, shape, objective, timesteps, self.config.run.seed)
-        pictures = Pictures.of(batch, self.start.vae) if objective.error == "picture" else None
-        size = shape[-2:] if pictures is None else pictures.target.shape[-2:]
-        weight = loss_weight(batch, size, objective)
+        pictures, weight = compared(batch, latents, self.start.vae, objective)
         return Prepared(batch, latents, drawn.to(device), weight, pictures)
 
     def _mean_weight(self, prepared: Sequence[Prepared], objective: ObjectiveConfig) -> Tensor:

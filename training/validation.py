@@ -29,8 +29,8 @@ from .data.samples import Batch
 from .data.sources import SampleSource
 from .grid import draw_grid
 from .initialise import Start
-from .objective import Draw, Latents, clean_latents, draw, edit_loss, encode, loss_weight, picture
-from .picture_error import Pictures, decoded
+from .objective import Draw, Latents, clean_latents, compared, draw, edit_loss, encode, picture
+from .picture_error import decoded
 
 SEED = 20_250_104  # of the rows and their noise; no run's own
 AT_ONCE = 4  # identity images
@@ -70,10 +70,6 @@ class Validator:
         config = validation_config(self.config)
         return batches(self.source, config, SEED, workers=0)
 
-    @property
-    def _compares_pictures(self) -> bool:
-        return self.config.objective.error == "picture"
-
     def _losses(self) -> dict[str, float]:
         networks = self.start.networks
         place = next(networks.parameters())
@@ -87,9 +83,7 @@ class Validator:
             batch = batch.to(place.device)
             latents = encode(batch, self.start.vae, networks)
             drawn = draw(batch, latents.target_mean.shape, objective, steps, SEED).to(place.device)
-            pictures = Pictures.of(batch, self.start.vae) if self._compares_pictures else None
-            size = (latents.target_mean if pictures is None else pictures.target).shape[-2:]
-            weight = loss_weight(batch, size, objective)
+            pictures, weight = compared(batch, latents, self.start.vae, objective)
             weight = weight / weight.mean()
             for level in levels:
                 fixed = replace(drawn, timestep=torch.full_like(drawn.timestep, level))

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..aus import AU_ORDER, AUVector
+from .metrics import pose_distance
 from .protocols import EvaluationError
 from .rows import EditRow, Numbers
 
@@ -167,5 +168,4 @@ def _turned(source: Numbers | None, edit: Numbers | None) -> float | None:
     """Root mean square of the angles between two poses, in degrees."""
     if source is None or edit is None:
         return None
-    apart = (np.subtract(edit, source) + 180) % 360 - 180
-    return float(np.sqrt(np.square(apart).mean()))
+    return pose_distance(np.asarray(source), np.asarray(edit))

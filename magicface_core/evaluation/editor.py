@@ -115,8 +115,8 @@ class CheckpointEditor:
     def _render(
         self, source: EditSource, deltas: torch.Tensor, guidance: float
     ) -> Iterator[torch.Tensor]:
-        from ..carrying import apply_edit, carries_detail
-        from ..sampling import decode, encode_background, encode_identity, sample
+        from ..carrying import shown_edits
+        from ..sampling import encode_background, encode_identity, sample
 
         identity = encode_identity(self.checkpoint, source.picture)
         background = encode_background(self.checkpoint, source.background)
@@ -131,10 +131,7 @@ class CheckpointEditor:
                 scheduler=self.scheduler,
                 noise=self._noise(source.seed, background.shape[2:]),
             )
-            if carries_detail(self.checkpoint):
-                yield apply_edit(self.checkpoint, source.picture, latents, identity).cpu()
-            else:
-                yield decode(self.checkpoint, latents).float().cpu()
+            yield shown_edits(self.checkpoint, source.picture, latents, identity)
 
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         from ..sampling import reconstruct

@@ -121,6 +121,12 @@ def mixture(changes: torch.Tensor, parts: torch.Tensor) -> np.ndarray:
     return found
 
 
+def pose_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Root mean square over yaw, pitch and roll [3] of two poses, in degrees."""
+    apart = (second - first + 180) % 360 - 180
+    return float(np.sqrt(np.square(apart).mean()))
+
+
 def identity_distance(first: np.ndarray, second: np.ndarray) -> float:
     """L2 distance of two ``Perception.embed`` vectors; about 0.6 parts strangers."""
     return float(np.linalg.norm(np.asarray(first, float) - np.asarray(second, float)))

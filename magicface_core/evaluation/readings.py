@@ -11,7 +11,7 @@ import torch
 
 from ..perception.head_pose import head_pose
 from .conditions import enlarge
-from .metrics import identity_distance
+from .metrics import identity_distance, pose_distance
 from .records import AUReadings
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ def pose_between(first: Seen | None, second: Seen | None) -> float | None:
     """Root mean square over the three angles, in degrees; None where a face is missing."""
     if first is None or second is None:
         return None
-    turned = (first.pose - second.pose + 180) % 360 - 180
-    return float(np.sqrt(np.square(turned).mean()))
+    return pose_distance(first.pose, second.pose)
 
 
 def readings(source: Seen | None, edit: Seen | None, answer: Seen | None) -> AUReadings | None:

@@ -79,12 +79,7 @@ def start_run(path: Path, settings: Mapping[str, Any], machine: Mapping[str, Any
         if run.versions != versions():
             logger.warning('the run "%s" was begun with other package versions', path)
         return run
-    try:
-        (path / "rows").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f'Folder "{path}" cannot be made: {error.strerror}.') from error
-    content = {"settings": wanted, "versions": versions(), "machine": dict(machine)}
-    write_file(path / RUN_FILE, json.dumps(content, indent=1) + "\n")
+    begin_run(path, {"settings": wanted, "versions": versions(), "machine": dict(machine)})
     return RunFolder(path, wanted, versions())
 
 
@@ -95,10 +90,28 @@ def check_place(path: Path) -> None:
         EvaluationError: pyarrow is missing, or the place is taken by something else.
     """
     parquet()
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raises EvaluationError where something that is no run is in the place of one."""
     if path.exists() and not path.is_dir():
         raise EvaluationError(f'"{path}" is a file; --out wants a folder.')
     if path.is_dir() and any(path.iterdir()) and not (path / RUN_FILE).exists():
         raise EvaluationError(f'"{path}" holds something else already; choose a new folder.')
+
+
+def begin_run(path: Path, content: Mapping[str, Any]) -> None:
+    """Makes the folder of a run and writes what it begins with.
+
+    Raises:
+        OutputError: it cannot be made or written.
+    """
+    try:
+        (path / "rows").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f'Folder "{path}" cannot be made: {error.strerror}.') from error
+    write_file(path / RUN_FILE, json.dumps(content, indent=1) + "\n")
 
 
 def open_run(path: Path) -> RunFolder:

@@ -16,7 +16,8 @@ from .protocols import jobs_sha256
 from .provenance import checkpoint_files, file_hashes, machine, versions
 from .records import EditJob, EditRecord
 from .report import REPORT_FORMAT, edit_rows, markdown_table, summarise, write_json
-from .synthetic_folder import SyntheticRun, check_folder
+from .run_folder import check_folder
+from .synthetic_folder import SyntheticRun
 from .synthetic_jobs import synthetic_jobs
 from .synthetic_protocol import PROTOCOL_VERSION, check_seeds
 from .synthetic_workers import ArgumentsLoader, EditorLoader, Task, measured_identities

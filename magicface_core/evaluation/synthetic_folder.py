@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import OutputError
 from ..files import write_file
 from .protocols import EvaluationError
 from .records import EditRecord, record_as_dict, record_from_dict
-from .run_folder import RUN_FILE, require_same
+from .run_folder import RUN_FILE, begin_run, check_folder, require_same
 
 SYNTHETIC_FORMAT = "magicface-synthetic-run-1"
 
@@ -38,11 +37,7 @@ class SyntheticRun:
         if (self.path / RUN_FILE).exists():
             require_same(self.path, _settings(self.path / RUN_FILE), wanted)
             return
-        try:
-            (self.path / "rows").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f'Folder "{self.path}" cannot be made: {error.strerror}.') from error
-        write_file(self.path / RUN_FILE, json.dumps(wanted, indent=1) + "\n")
+        begin_run(self.path, wanted)
 
     def rows_path(self, seed: int) -> Path:
         """Where the rows of one identity are."""
@@ -68,18 +63,6 @@ class SyntheticRun:
             raise EvaluationError(
                 f'"{path}" cannot be read ({error!r}); delete it and run the evaluation again.'
             ) from error
-
-
-def check_folder(path: Path) -> None:
-    """Fails now for a folder that `SyntheticRun.start` would refuse, whatever the settings.
-
-    Raises:
-        EvaluationError: the place is taken by something else.
-    """
-    if path.exists() and not path.is_dir():
-        raise EvaluationError(f'"{path}" is a file; --out wants a folder.')
-    if path.is_dir() and any(path.iterdir()) and not (path / RUN_FILE).exists():
-        raise EvaluationError(f'"{path}" holds something else already; choose a new folder.')
 
 
 def _settings(path: Path) -> dict[str, Any]:

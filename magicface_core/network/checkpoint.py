@@ -145,7 +145,8 @@ def load_checkpoint(
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else torch.float16
     info = parts.info()
-    check_identity_skip(info.identity_skip, info.identity, _scheduler_config(parts))
+    scheduler = _scheduler_config(parts)
+    check_identity_skip(info.identity_skip, info.identity, scheduler)
     denoiser = plan_denoiser(parts.part("denoising_unet"), info)
     id_encoder = plan_id_encoder(parts.part("ID_enc"), info)
     controller = plan_controller(parts, info)
@@ -156,7 +157,7 @@ def load_checkpoint(
         vae=autoencoder.network if codec is None and autoencoder is not None else codec,
         controller=None if controller is None else controller.network,
         prompt_embeds=_prompt(parts, prompt_embeds, denoiser.network),
-        scheduler_config=_scheduler_config(parts),
+        scheduler_config=scheduler,
         info=info,
         compute_vae_dtype=vae_dtype,
         fingerprint=_fingerprint(parts),

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import CheckpointError
+from .denoiser_inputs import for_rows
 
 
 def add_identity(prediction: Tensor, identity: Tensor, scaling_factor: float = 1.0) -> Tensor:
@@ -22,8 +23,7 @@ def add_identity(prediction: Tensor, identity: Tensor, scaling_factor: float = 1
     Row b has identity b mod R. The prediction is scaled; identity latents are not, unless
     ``scaling_factor`` is left at 1.
     """
-    repeats = len(prediction) // len(identity)
-    return prediction + scaling_factor * identity.to(prediction).repeat(repeats, 1, 1, 1)
+    return prediction + scaling_factor * for_rows(identity.to(prediction), len(prediction))
 
 
 def check_identity_skip(skip: bool, identity: str, scheduler_config: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ class CheckpointInfo:
     guidance              AU guidance, alpha in Eq. 4; the released default
     scheduler             a name of ``schedulers.SCHEDULERS``
     identity_skip         the denoiser's clean latents are relative to the identity image's, see
-                          ``identity_paths.py``
+                          ``identity_skip.py``
     keep_detail           paste back detail of the source that the resolution cannot carry
     licence, notice       notice is one line for users, shown by the command line
     training              data seeds, steps, how to reproduce it

@@ -186,12 +186,12 @@ def test_keep_detail_reconstructs_the_unedited_crop(
     checkpoint.info = replace(checkpoint.info, keep_detail=True)
     model = MagicFace(checkpoint)
     prepared = model.prepare(photo)
-    reference = model._unedited(model.encode(prepared), Settings())
+    reference = model._unedited(model.encode(prepared), prepared.crop512, Settings())
     assert reference is not None
     assert reference.shape == prepared.model_input.shape
     detailed = model.edit_prepared(prepared, SMILE)[0]
     checkpoint.info = replace(checkpoint.info, keep_detail=False)
-    assert model._unedited(model.encode(prepared), Settings()) is None
+    assert model._unedited(model.encode(prepared), prepared.crop512, Settings()) is None
     plain = model.edit_prepared(prepared, SMILE)[0]
     assert not np.array_equal(pixels(detailed.image), pixels(plain.image))
 

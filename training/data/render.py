@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -175,6 +176,12 @@ def _head_model() -> HeadModel:
     return HeadModel.load()
 
 
+@functools.cache
+def _tracked_vertices() -> Tensor:
+    """Likewise."""
+    return tracked_vertices(_head_model())
+
+
 def prepared_edit_set(seed: int, layout: Layout) -> Arrays:
     """The edit set of one identity as the arrays of a shard (see ``edit_sets.py``), without [n]."""
     model = _head_model()
@@ -182,7 +189,7 @@ def prepared_edit_set(seed: int, layout: Layout) -> Arrays:
     rows = sample_edit_set(edit_set_rng(seed), layout.scenes, layout.expressions)
     frames = [frame for row in rows for frame in row]
     renderings = [render(model, identity, frame, layout.size) for frame in frames]
-    vertices = tracked_vertices(model)
+    vertices = _tracked_vertices()
     tracks = [track(model, identity, frame, vertices) for frame in frames]
     rng = np.random.default_rng([JITTER_STREAM, seed])
     prepared = [_prepare(rendering, rng) for rendering in renderings]

@@ -11,8 +11,9 @@ from magicface_core.aus import AUDelta, AUVector
 from magicface_core.evaluation.metrics import BackgroundError, ChangedError
 from magicface_core.evaluation.protocols import EvaluationError
 from magicface_core.evaluation.records import AUReadings, EditRecord, record_as_dict
+from magicface_core.evaluation.run_folder import check_folder
 from magicface_core.evaluation.sharpness import GradientEnergy
-from magicface_core.evaluation.synthetic_folder import SyntheticRun, check_folder
+from magicface_core.evaluation.synthetic_folder import SyntheticRun
 
 SETTINGS = {"protocol_version": 2, "sampling": {"seed": 0}}
 
