@@ -109,11 +109,7 @@ def make(path: Path, recipe: Recipe) -> None:
     network = train(faces, recipe)
     found = held_out_error(network, held_out)
     logger.info("held-out people: %s", json.dumps(found))
-    metadata = {
-        "held_out": json.dumps(found),
-        "recipe": json.dumps(asdict(recipe)),
-    }
-    save_regressor(network, path, metadata)
+    save_regressor(network, path, {"held_out": found, "recipe": asdict(recipe)})
 
 
 def render_faces(model: HeadModel, seeds: range) -> Faces:

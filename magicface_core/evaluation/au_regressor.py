@@ -11,7 +11,6 @@ The file is made by ``python -m magicface_training.au_regressor``.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ from ..files import write_file
 from ..resampling import resample
 
 ASSET = Path(__file__).resolve().parent.parent / "assets" / "au_regressor.safetensors"
-REGRESSOR_FORMAT = "magicface-au-regressor-1"
+REGRESSOR_FORMAT = "magicface-au-regressor-2"
+"""Name of the file's only metadata entry: the order of several is not fixed from file to file."""
 CHIP_SIZE = 80
 EYES = np.array([[25.0, 23.0], [55.0, 23.0]])
 """Where the eye centres of the source lie in a chip, image-left first, in its pixels."""
@@ -103,7 +103,7 @@ def own_error(path: Path = ASSET) -> dict[str, Any]:
     Raises:
         CheckpointError: as `load_regressor`.
     """
-    found: dict[str, Any] = json.loads(_read(path)[1]["held_out"])
+    found: dict[str, Any] = _read(path)[1]["held_out"]
     return found
 
 
@@ -114,24 +114,28 @@ def face_chips(pictures: Tensor, eyes: np.ndarray) -> Tensor:
     return chips.clamp(0, 1)
 
 
-def save_regressor(network: AURegressor, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes weights as float16, whole or not at all.
+def save_regressor(network: AURegressor, path: Path, facts: dict[str, Any]) -> None:
+    """Writes weights as float16, whole or not at all; equal input gives equal bytes.
+
+    Args:
+        facts: what JSON can hold, with the network's own error under ``held_out``.
 
     Raises:
         OutputError: the file cannot be written.
     """
     tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    write_file(path, save(tensors, {"format": REGRESSOR_FORMAT, **metadata}))
+    write_file(path, save(tensors, {REGRESSOR_FORMAT: json.dumps(facts)}))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != REGRESSOR_FORMAT:
-                raise ValueError(f"format {metadata.get('format')!r}, not {REGRESSOR_FORMAT}")
+            if REGRESSOR_FORMAT not in metadata:
+                raise ValueError(f"its metadata has no {REGRESSOR_FORMAT!r}")
             names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, metadata
+            facts = json.loads(metadata[REGRESSOR_FORMAT])
+            return {name: file.get_tensor(name) for name in names}, facts
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(
             f'"{path}" is not an AU regressor ({error}). Reinstall the package.'

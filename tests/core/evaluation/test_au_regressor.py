@@ -22,6 +22,7 @@ from magicface_core.evaluation.au_regressor import (
     own_error,
     save_regressor,
 )
+from magicface_core.files import file_sha256
 from magicface_core.images import to_tensor
 from magicface_core.synthetic import HeadModel, exact_edit, render, sample_identity, sample_scene
 
@@ -64,13 +65,26 @@ def test_chips_have_the_eyes_in_place() -> None:
 
 def test_weights_survive_the_file(tmp_path: Path) -> None:
     network, path = AURegressor().eval(), tmp_path / "regressor.safetensors"
-    save_regressor(network, path, {"held_out": '{"mse": 1.5}'})
+    save_regressor(network, path, {"held_out": {"mse": 1.5}})
     chips = torch.rand(2, 3, CHIP_SIZE, CHIP_SIZE)
     assert torch.allclose(load_regressor(path)(chips, chips), network(chips, chips), atol=0.02)
     assert own_error(path) == {"mse": 1.5}
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "another"}, {"format": REGRESSOR_FORMAT}])
+def test_equal_weights_give_equal_bytes(tmp_path: Path) -> None:
+    network, files = AURegressor(), set()
+    for number in range(12):
+        path = tmp_path / f"{number}.safetensors"
+        save_regressor(network, path, {"held_out": {"mse": 1.5}, "recipe": {"seed": 0}})
+        files.add(file_sha256(path))
+    assert len(files) == 1
+
+
+NOT_JSON = {REGRESSOR_FORMAT: "[}"}
+NO_WEIGHTS = {REGRESSOR_FORMAT: "{}"}
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "another"}, NOT_JSON, NO_WEIGHTS])
 def test_other_files_are_refused(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     path = tmp_path / "x.safetensors"
     save_file({"x": torch.zeros(1)}, path, metadata)
