@@ -30,6 +30,7 @@ MARGIN, GAP = 24, 16
 HEADING_SIZE = 26
 TITLE_SHARE, NOTE_SHARE = 0.075, 0.058  # of a tile's width
 SMALLEST_TITLE, SMALLEST_NOTE = 12, 11
+HEADING_LINES = 3
 TITLE_LINES = 5  # enough for all twelve units below a picture of 256 pixels
 
 
@@ -52,9 +53,9 @@ def labelled_sheet(
     layout = _Layout.of(rows, heading, tile_size)
     sheet = Image.new("RGB", layout.size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    if heading:
-        width = layout.size[0] - 2 * MARGIN
-        write(draw, (MARGIN, MARGIN), heading, HEADING_SIZE, INK, width=width)
+    for number, line in enumerate(layout.heading):
+        top = MARGIN + number * line_height(HEADING_SIZE)
+        write(draw, (MARGIN, top), line, HEADING_SIZE, INK, width=layout.width)
     for y, row in enumerate(rows):
         for x, tile in enumerate(row):
             _place(sheet, draw, tile, layout, layout.corner(x, y))
@@ -124,6 +125,7 @@ class _Layout:
     note_size: float
     columns: int
     tops: tuple[int, ...]
+    heading: tuple[str, ...]
 
     @classmethod
     def of(
@@ -132,12 +134,15 @@ class _Layout:
         tile = tile_size if isinstance(tile_size, tuple) else (tile_size, tile_size)
         title_size = max(TITLE_SHARE * tile[0], SMALLEST_TITLE)
         note_size = max(NOTE_SHARE * tile[0], SMALLEST_NOTE)
-        tops = [MARGIN + (HEADING_SIZE + GAP if heading else 0)]
+        columns = max(map(len, rows))
+        lines = _heading_lines(heading, _width(columns, tile))
+        above = line_height(HEADING_SIZE) * (len(lines) - 1) + HEADING_SIZE + GAP if lines else 0
+        tops = [MARGIN + above]
         for row in rows:
             titles = (wrapped(item.title, title_size, tile[0], TITLE_LINES) for item in row)
             caption = max(map(len, titles)) * line_height(title_size) + line_height(note_size)
             tops.append(tops[-1] + tile[1] + GAP // 2 + caption + GAP)
-        layout = cls(tile, title_size, note_size, max(map(len, rows)), tuple(tops))
+        layout = cls(tile, title_size, note_size, columns, tuple(tops), tuple(lines))
         width, height = layout.size
         if width * height > MAX_PIXELS:
             raise ImageError(
@@ -148,11 +153,23 @@ class _Layout:
 
     @property
     def size(self) -> tuple[int, int]:
-        width = self.columns * (self.tile[0] + GAP) - GAP + 2 * MARGIN
-        return width, self.tops[-1] - GAP + MARGIN
+        return self.width + 2 * MARGIN, self.tops[-1] - GAP + MARGIN
+
+    @property
+    def width(self) -> int:
+        """Between the margins."""
+        return _width(self.columns, self.tile)
 
     def corner(self, column: int, row: int) -> tuple[int, int]:
         return MARGIN + column * (self.tile[0] + GAP), self.tops[row]
+
+
+def _heading_lines(heading: str, width: int) -> list[str]:
+    return wrapped(heading, HEADING_SIZE, width, HEADING_LINES) if heading.strip() else []
+
+
+def _width(columns: int, tile: tuple[int, int]) -> int:
+    return columns * (tile[0] + GAP) - GAP
 
 
 def _place(

@@ -141,8 +141,16 @@ def draw_expressions(rng: np.random.Generator) -> list[np.ndarray]:
     return [*drawn, *(sample_expression(rng) for _ in range(MIXTURES))]
 
 
-def train(faces: Faces, recipe: Recipe) -> AURegressor:
-    """Least squares on random pairs of pictures, one cycle of the learning rate."""
+def train(
+    faces: Faces,
+    recipe: Recipe,
+    shifted: Callable[[Tensor, np.random.Generator], Tensor] | None = None,
+) -> AURegressor:
+    """Least squares on random pairs of pictures, one cycle of the learning rate.
+
+    ``shifted`` makes chips [2,B,3,80,80] of the drawn pictures; without it these are chips, and
+    are moved a little.
+    """
     torch.manual_seed(recipe.seed)
     network = AURegressor().train()
     rng = np.random.default_rng(recipe.seed)
@@ -154,7 +162,7 @@ def train(faces: Faces, recipe: Recipe) -> AURegressor:
     )
     total = 0.0
     for step in range(1, recipe.steps + 1):
-        source, edit, change = draw_batch(faces, recipe, rng)
+        source, edit, change = draw_batch(faces, recipe, rng, shifted or roll)
         loss = F.mse_loss(network(source, edit), change)
         optimiser.zero_grad()
         loss.backward()
@@ -167,8 +175,17 @@ def train(faces: Faces, recipe: Recipe) -> AURegressor:
     return network.eval()
 
 
+def roll(chips: Tensor, rng: np.random.Generator) -> Tensor:
+    """Chips [...,H,W] moved by at most two pixels each way."""
+    across, down = (int(rng.integers(-2, 3)) for _ in range(2))
+    return torch.roll(chips, (down, across), (-2, -1))
+
+
 def draw_batch(
-    faces: Faces, recipe: Recipe, rng: np.random.Generator
+    faces: Faces,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    shifted: Callable[[Tensor, np.random.Generator], Tensor] = roll,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sources and edits [B,3,80,80] 0..1 and changes [B,12], mirrored, shifted and blurred."""
     people, expressions = faces.aus.shape[:2]
@@ -180,8 +197,7 @@ def draw_batch(
     chips = torch.stack([faces.chips[who, before], faces.chips[who, after]]).float() / 255
     mirrored = torch.from_numpy(rng.random(recipe.batch) < 0.5)
     chips[:, mirrored] = chips[:, mirrored].flip(-1)
-    across, down = (int(rng.integers(-2, 3)) for _ in range(2))
-    source, edit = torch.roll(chips, (down, across), (-2, -1))
+    source, edit = shifted(chips, rng)
     blurred = torch.from_numpy(rng.random(recipe.batch) < recipe.blur)
     edit[blurred] = gaussian_blur(edit[blurred], rng.uniform(0.3, recipe.largest_blur))
     return source, edit, change

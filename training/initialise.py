@@ -12,6 +12,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from magicface_core.evaluation.au_regressor import AURegressor
 from magicface_core.network.attribute_controller import ConvolutionController
 from magicface_core.network.autoencoder import Autoencoder, reduction_factor
 from magicface_core.network.checkpoint import (
@@ -51,6 +52,7 @@ class Start:
     prompt_embeds: Tensor
     scheduler_config: dict[str, Any]
     info: CheckpointInfo
+    reader: AURegressor | None = None
 
 
 def initialise(config: TrainConfig) -> Start:

@@ -15,6 +15,7 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor
 from torch.nn import functional as F
 
+from magicface_core.evaluation.au_regressor import AURegressor
 from magicface_core.network.autoencoder import Autoencoder, encode_mode
 from magicface_core.network.unet import AU_COUNT
 
@@ -174,10 +175,14 @@ def _balanced(change: Tensor, balance: float) -> Tensor:
 
 
 def compared(
-    batch: Batch, latents: Latents, vae: Autoencoder, config: ObjectiveConfig
+    batch: Batch,
+    latents: Latents,
+    vae: Autoencoder,
+    config: ObjectiveConfig,
+    reader: AURegressor | None = None,
 ) -> tuple[Pictures | None, Tensor]:
     """The pictures that ``config.error`` compares, if any, and the weights at their size."""
-    pictures = Pictures.of(batch, vae) if config.error == "picture" else None
+    pictures = Pictures.of(batch, vae, reader) if config.error == "picture" else None
     seen = latents.target_mean if pictures is None else pictures.target
     return pictures, loss_weight(batch, seen.shape[-2:], config)
 

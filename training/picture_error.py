@@ -1,7 +1,8 @@
 """The error of decoded pictures, for decoders small enough to run in every step.
 
 An extension of the paper's objective, which compares in latent space. Pictures show what latents
-hide: that moved skin is as good as painted skin, and that edges are sharp.
+hide: that moved skin is as good as painted skin, that edges are sharp, and which action units a
+face shows.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from magicface_core.evaluation.au_regressor import AURegressor
 from magicface_core.network.autoencoder import Autoencoder, PatchAutoencoder
 from magicface_core.network.denoiser_inputs import for_rows
 
+from .au_reader import central_chips
 from .data.samples import Batch
 from .run_settings import ObjectiveConfig
 from .settings import ConfigError
 
 MOTION_WIDTH = 0.05  # patches up to which the error of a movement is quadratic
+READING_WIDTH = 1.0  # AU intensities up to which the error of a reading is quadratic
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Pictures:
     """What a batch shows: identity [R,3,H,W] and target [B,3,H,W] in -1..1.
 
     tracks are the movements of skin [B,P,5], see `Sample`; mask [B,1,H,W] is 1 where an edit may
-    change the picture.
+    change the picture; exact [B] tells exact edits from other pairs; reader is for `reading_error`.
     """
 
     vae: Autoencoder
@@ -35,23 +39,27 @@ class Pictures:
     target: Tensor
     mask: Tensor
     tracks: Tensor | None
+    exact: Tensor
+    reader: AURegressor | None = None
 
     @classmethod
-    def of(cls, batch: Batch, vae: Autoencoder) -> Pictures:
+    def of(cls, batch: Batch, vae: Autoencoder, reader: AURegressor | None = None) -> Pictures:
         """Those of a batch that has pictures."""
         assert batch.identity is not None and batch.target is not None
         shown = (batch.identity * 2 - 1, batch.target * 2 - 1)
-        return cls(vae, *shown, batch.mask, batch.tracks)
+        return cls(vae, *shown, batch.mask, batch.tracks, batch.same_scene, reader)
 
     def loss(
         self, latents: Tensor, identity: Tensor, weight: Tensor, config: ObjectiveConfig
     ) -> Tensor:
         """Weighted mean error of predicted (scaled) latents; weight [B,1,H,W].
 
-        ``config.edge_weight`` adds that of the differences between neighbouring pixels, and
-        ``config.motion_weight`` that of movements.
+        ``config.edge_weight`` adds that of the differences between neighbouring pixels,
+        ``config.motion_weight`` that of movements, and ``config.au_weight`` that of the AU changes
+        that a reader sees.
         """
-        wrong = decoded(self.vae, latents, self.identity, identity) - self.target
+        edit = decoded(self.vae, latents, self.identity, identity)
+        wrong = edit - self.target
         loss = (error_of(wrong, config) * weight).mean()
         if config.edge_weight:
             across = error_of(wrong.diff(dim=-1), config) * weight[..., :, 1:]
@@ -59,7 +67,21 @@ class Pictures:
             loss = loss + config.edge_weight * (across.mean() + down.mean())
         if config.motion_weight:
             loss = loss + config.motion_weight * self.motion_error(latents)
+        if config.au_weight:
+            loss = loss + config.au_weight * self.reading_error(edit)
         return loss
+
+    def reading_error(self, edit: Tensor) -> Tensor:
+        """Mean error, in AU intensities, of what is read in edits [B,3,H,W] and not in the targets.
+
+        The exact pictures are read too, so that the reader's own errors cost nothing.
+        """
+        assert self.reader is not None, "see reader_for"
+        seen = [central_chips(each) / 2 + 0.5 for each in (self.identity, self.target, edit)]
+        identity, target, edited = for_rows(seen[0], len(edit)), *seen[1:]
+        wrong = self.reader(identity, edited) - self.reader(identity, target)
+        error = (wrong.square() + READING_WIDTH**2).sqrt() - READING_WIDTH
+        return (error.mean(1) * self.exact.to(error)).mean()
 
     def motion_error(self, latents: Tensor) -> Tensor:
         """Mean distance, in patches, from where skin is fetched to where the identity shows it."""

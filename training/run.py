@@ -15,6 +15,7 @@ from diffusers import DDPMScheduler
 
 from magicface_core.evaluation.provenance import versions
 
+from .au_reader import reader_for
 from .averaging import WeightAverage
 from .comparison import as_tree, check_same_run, differences
 from .config import TrainConfig
@@ -78,10 +79,14 @@ def prepare(config: TrainConfig, accelerator: Accelerator) -> Run:
     networks = start.networks.to(device, dtype, memory_format=memory_format(config.optim))
     if config.optim.gradient_checkpointing:
         enable_checkpointing(networks)
-    objectives = [config.at(step).objective for step in (0, *(s.start for s in config.stages))]
+    steps = (0, *(stage.start for stage in config.stages))
+    objectives = [config.at(step).objective for step in steps]
     shown = True if any(needs_pictures(each, networks) for each in objectives) else None
     source = open_source(config.data.train, "train", config.data, vae=start.vae, pictures=shown)
     check_region(source, start.info.region, config.data.train)
+    windows = [config.at(step).data.window or source.picture_size for step in steps]
+    reader = reader_for(objectives, min(windows))
+    start.reader = None if reader is None else reader.to(device)
     optimizer = make_optimizer((p for p in networks.parameters() if p.requires_grad), config.optim)
     average = _average(config, networks) if accelerator.is_main_process else None
     units = config.data.identities_per_step * config.optim.accumulation * accelerator.num_processes

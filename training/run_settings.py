@@ -19,6 +19,9 @@ class ObjectiveConfig:
     edge_weight     weight of the error of pictures' differences between neighbours; of decoded ones
     motion_weight   weight of the error of movements (in patches), of an autoencoder that holds
                     some and rendered faces that tell the exact ones
+    au_weight       weight of the error of the AU changes (in intensities) that a reader sees in
+                    decoded pictures of faces cropped as rendered ones are
+    au_reader       file of that reader, see au_reader.py
     own_states      share of each identity's targets whose noisy latents are made of the network's
                     own prediction, as in sampling; all others then start from pure noise. 0 is
                     the paper's: noise added to the target's latents
@@ -40,6 +43,8 @@ class ObjectiveConfig:
     error: Literal["output", "picture"] = "output"
     edge_weight: float = 0.0
     motion_weight: float = 0.0
+    au_weight: float = 0.0
+    au_reader: str = ""
     own_states: float = 0.0
     target_latents: Literal["sample", "mode"] = "sample"
     au_dropout: float = 0.1
@@ -53,7 +58,7 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         for name in ("au_dropout", "change_balance", "own_states"):
             check_range(f"objective.{name}", getattr(self, name), 0, 1)
-        weights = ("outside_weight", "change_weight", "edge_weight", "motion_weight")
+        weights = ("outside_weight", "change_weight", "edge_weight", "motion_weight", "au_weight")
         for name in ("zero_sigma", "min_snr", *weights):
             check_range(f"objective.{name}", getattr(self, name), 0)
 

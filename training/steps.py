@@ -105,7 +105,8 @@ class Stepper:
         shape = latents.target_mean.shape
         timesteps = len(self.scheduler.alphas_cumprod)
         drawn = draw(batch, shape, objective, timesteps, self.config.run.seed)
-        pictures, weight = compared(batch, latents, self.start.vae, objective)
+        start = self.start
+        pictures, weight = compared(batch, latents, start.vae, objective, start.reader)
         return Prepared(batch, latents, drawn.to(device), weight, pictures)
 
     def _mean_weight(self, prepared: Sequence[Prepared], objective: ObjectiveConfig) -> Tensor:

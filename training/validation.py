@@ -83,7 +83,8 @@ class Validator:
             batch = batch.to(place.device)
             latents = encode(batch, self.start.vae, networks)
             drawn = draw(batch, latents.target_mean.shape, objective, steps, SEED).to(place.device)
-            pictures, weight = compared(batch, latents, self.start.vae, objective)
+            vae, reader = self.start.vae, self.start.reader
+            pictures, weight = compared(batch, latents, vae, objective, reader)
             weight = weight / weight.mean()
             for level in levels:
                 fixed = replace(drawn, timestep=torch.full_like(drawn.timestep, level))

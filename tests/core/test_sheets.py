@@ -8,8 +8,16 @@ import torch
 from PIL import Image
 
 from magicface_core.aus import ACTION_UNITS, AUDelta
+from magicface_core.drawing import line_height
 from magicface_core.errors import ImageError
-from magicface_core.sheets import MARGIN, Tile, balanced_columns, frames_sheet, labelled_sheet
+from magicface_core.sheets import (
+    HEADING_SIZE,
+    MARGIN,
+    Tile,
+    balanced_columns,
+    frames_sheet,
+    labelled_sheet,
+)
 
 RED, BLUE = (220, 20, 30), (10, 40, 200)
 EVERYTHING = AUDelta(**{unit.code: -1.25 for unit in ACTION_UNITS})
@@ -99,6 +107,16 @@ def test_frames_that_are_not_square_leave_no_gaps(height: int, width: int, area:
     sheet = frames_sheet(pictures, [AUDelta()], tile=64)
     assert shades(sheet, pictures)[0] >= area
     assert sheet.shape[2] < 2 * MARGIN + 64 * height / max(height, width) + 60
+
+
+def test_a_heading_wider_than_its_sheet_goes_on_below() -> None:
+    tile = Tile(Image.new("RGB", (100, 100), "white"), "")
+    narrow, words = labelled_sheet([[tile]], "short", 160), "Attention maps, AU12 +4, AU6 +2"
+    headed = labelled_sheet([[tile]], words, 160)
+    assert headed.width == narrow.width
+    assert headed.height - narrow.height == 2 * line_height(HEADING_SIZE)
+    second = np.asarray(headed.convert("L"))[MARGIN + line_height(HEADING_SIZE) :][:HEADING_SIZE]
+    assert second.min() < 128, "ink on the second line"
 
 
 def test_heading_of_any_letters_stays_inside() -> None:

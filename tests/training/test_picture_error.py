@@ -37,7 +37,8 @@ def pictures(vae: PatchAutoencoder, target: Tensor | None = None, back: float = 
     way = torch.tensor([back, 0.0]).expand(3, 2)
     tracks = torch.cat([PLACES, way, torch.ones(3, 1)], dim=1)[None]
     mask = torch.ones(1, 1, SIDE, SIDE)
-    return Pictures(vae, identity, identity if target is None else target, mask, tracks)
+    exact = torch.ones(1, dtype=torch.bool)
+    return Pictures(vae, identity, identity if target is None else target, mask, tracks, exact)
 
 
 def known(vae: PatchAutoencoder, shown: Pictures) -> Tensor:
