@@ -1,10 +1,11 @@
 """Make the embedded checkpoint: ``python -m magicface_training.make_mini --out runs/mini``.
 
 From nothing: renders the training and validation faces and fits the autoencoder; trains both UNets
-to paint faces (``mini-start.yaml``); then gives the latents movements and trains on, to move skin
-instead of painting it (``mini.yaml``). Training runs in two processes of one thread each, and
-leaves a checkpoint folder. Every step that is already done is skipped, so the command can be
-interrupted and repeated. ``--processes`` changes the batch and with it the result.
+to paint faces (``mini-start.yaml``); gives the latents movements and trains on, to move skin
+instead of painting it (``mini-move.yaml``); trains a reader of action units and then the UNets with
+it (``mini.yaml``). Training runs in two processes of one thread each, and leaves a checkpoint
+folder. Every step that is already done is skipped, so the command can be interrupted and repeated.
+``--processes`` changes the batch and with it the result.
 """
 
 from __future__ import annotations
@@ -56,20 +57,23 @@ def commands(
         [*render, "--split", split, "--identities", str(count), "--out", str(out / split)]
         for split, count in counts.items()
     ]
-    first, plain = out / "start", out / "start" / "autoencoder"
-    moving = out / "autoencoder"
+    first, second, plain = out / "start", out / "move", out / "start" / "autoencoder"
+    moving, reader = out / "autoencoder", out / "reader.safetensors"
     steps += _autoencoder(out, plain, ["--width", "0"])
-    if not (first / "checkpoint" / "magicface.json").is_file():
-        folders = {"model.autoencoder": plain, "run.output": first}
-        steps.append(_train("mini-start", out, folders, processes, overrides))
+    settings: dict[str, Path] = {"model.autoencoder": plain, "run.output": first}
+    steps += _part("mini-start", out, settings, processes, overrides)
     steps += _autoencoder(out, moving, ["--width", "0", "--motion", "2", "--start", str(plain)])
-    folders = {
-        "model.start_folder": first / "checkpoint",
-        "model.wider_autoencoder": moving,
-        "run.output": out,
-    }
-    steps.append(_train("mini", out, folders, processes, overrides))
-    return steps
+    settings = {"model.start_folder": _checkpoint(first), "model.wider_autoencoder": moving}
+    steps += _part("mini-move", out, {**settings, "run.output": second}, processes, overrides)
+    if not reader.is_file():
+        read = ["-m", "magicface_training.au_reader", "--data", str(out / "train")]
+        steps.append([*read, "--out", str(reader)])
+    settings = {"model.start_folder": _checkpoint(second), "objective.au_reader": reader}
+    return steps + _part("mini", out, {**settings, "run.output": out}, processes, overrides)
+
+
+def _checkpoint(output: Path) -> Path:
+    return output / "checkpoint"
 
 
 def _autoencoder(out: Path, folder: Path, options: list[str]) -> list[list[str]]:
@@ -80,16 +84,18 @@ def _autoencoder(out: Path, folder: Path, options: list[str]) -> list[list[str]]
     return [[*fit, "--data", str(out / "train"), "--out", str(folder), *options]]
 
 
-def _train(
+def _part(
     name: str, out: Path, folders: dict[str, Path], processes: int, overrides: Sequence[str]
-) -> list[str]:
-    """The step that trains after ``configs/NAME.yaml``."""
+) -> list[list[str]]:
+    """The step that trains after ``configs/NAME.yaml``, none where its checkpoint is there."""
+    if (_checkpoint(folders["run.output"]) / "magicface.json").is_file():
+        return []
     settings = {"data.train": out / "train", "data.validation": out / "validation", **folders}
     sets = [f"{key}={value}" for key, value in settings.items()]
     options = [text for pair in [*sets, *overrides] for text in ("--set", pair)]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     train = ["-m", "magicface_training.train", "--config", str(CONFIGS / f"{name}.yaml")]
-    return [*launch, *train, "--resume", *options]
+    return [[*launch, *train, "--resume", *options]]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def load(tmp_path: Path, text: str, *overrides: str) -> TrainConfig:
 
 
 def test_the_configurations_are_there() -> None:
-    names = {"mini", "mini-start", "paper", "tiny-cpu", "24gb", "16gb", "finetune"}
+    names = {"mini", "mini-move", "mini-start", "paper", "tiny-cpu", "24gb", "16gb", "finetune"}
     assert {path.stem for path in CONFIGS} >= names
 
 

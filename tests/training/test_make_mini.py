@@ -28,13 +28,18 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
         "magicface_training.train",
         "magicface_training.autoencoder",
         "magicface_training.train",
+        "magicface_training.au_reader",
+        "magicface_training.train",
     ]
-    first, second = settings(steps[3]), settings(steps[5])
-    for config in (first, second):
+    first, second, last = (settings(steps[number]) for number in (3, 5, 7))
+    for config in (first, second, last):
         assert config.data.train == str(tmp_path / "train")
         assert config.optim.steps == 1
     assert second.model.start_folder == f"{first.run.output}/checkpoint"
-    assert second.run.output == str(tmp_path)
+    assert last.model.start_folder == f"{second.run.output}/checkpoint"
+    assert last.run.output == str(tmp_path)
+    assert last.objective.au_reader == steps[6][steps[6].index("--out") + 1]
+    assert len({first.run.output, second.run.output, last.run.output}) == 3
     assert steps[2][steps[2].index("--out") + 1] == first.model.autoencoder
     assert steps[4][steps[4].index("--start") + 1] == first.model.autoencoder
     assert steps[4][steps[4].index("--out") + 1] == second.model.wider_autoencoder
@@ -42,16 +47,16 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
 
 
 def test_what_is_made_is_kept(tmp_path: Path) -> None:
-    for made in ("autoencoder/config.json", "start/autoencoder/config.json"):
-        (tmp_path / made).parent.mkdir(parents=True)
+    for made in ("autoencoder/config.json", "start/autoencoder/config.json", "reader.safetensors"):
+        (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / made).write_text("{}")
     kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))
-    assert kept.count("magicface_training.autoencoder") == 0
-    assert kept.count("magicface_training.train") == 2
-    (tmp_path / "start/checkpoint").mkdir()
-    (tmp_path / "start/checkpoint/magicface.json").write_text("{}")
-    kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))
-    assert kept.count("magicface_training.train") == 1
+    assert kept[2:] == ["magicface_training.train"] * 3
+    for left, part in ((2, "start"), (1, "move"), (0, ".")):
+        (tmp_path / part / "checkpoint").mkdir(parents=True)
+        (tmp_path / part / "checkpoint" / "magicface.json").write_text("{}")
+        kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))
+        assert kept.count("magicface_training.train") == left
 
 
 def test_a_failing_step_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
