@@ -6,6 +6,9 @@ Renders people that no checkpoint is trained or tested on, learns the change of 
 between any two pictures of one scene (see ``magicface_core/evaluation/au_regressor.py``), measures
 itself on further people, and writes weights with that error in the metadata. One thread, about
 five minutes; the same command on the same machine gives the same file.
+
+``--teaching`` makes a second one of yet other people and another seed, for ``objective.au_reader``
+(see ``au_reader.py``): no checkpoint is measured by the network that taught it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +45,6 @@ from magicface_core.synthetic import (
 )
 
 logger = logging.getLogger(__name__)
-FIRST_SEED, FIRST_HELD_OUT = 1_000_000, 1_100_000
-"""Of the training split, far above the seeds that checkpoints are trained on."""
 SCENE_STREAM = 71
 POSE = 15.0
 """Largest yaw in degrees, a little beyond that of test scenes."""
@@ -74,6 +75,18 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class People:
+    """First identity seeds: of the training split, far above those that checkpoints learn from."""
+
+    first: int = 1_000_000
+    first_held_out: int = 1_100_000
+
+
+TEACHING_PEOPLE = People(1_200_000, 1_300_000)
+TEACHING_RECIPE = Recipe(identities=300, steps=1400, seed=101)
+
+
+@dataclass(frozen=True)
 class Faces:
     """Chips [n,E,3,80,80] uint8 of n people with E expressions in one scene, labels [n,E,12]."""
 
@@ -85,27 +98,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="au_regressor", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument("--teaching", action="store_true", help="the one that training asks")
     for name in ("identities", "held_out", "steps"):
-        default = getattr(Recipe, name)
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=int, default=default, help=f"default {default}")
+        usual, teaching = getattr(Recipe, name), getattr(TEACHING_RECIPE, name)
+        described = f"default {usual}, or {teaching} of the one that training asks"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=described)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         check_destination(args.out)
-        make(args.out, Recipe(args.identities, args.held_out, args.steps))
+        make(args.out, *chosen(args))
     except MagicFaceError as error:
         logger.error("au_regressor: %s", error)
         return 2
     return 0
 
 
-def make(path: Path, recipe: Recipe) -> None:
+def chosen(args: argparse.Namespace) -> tuple[Recipe, People]:
+    """What the command line asks for."""
+    recipe = TEACHING_RECIPE if args.teaching else Recipe()
+    given = {name: getattr(args, name) for name in ("identities", "held_out", "steps")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replace(recipe, **given), TEACHING_PEOPLE if args.teaching else People()
+
+
+def make(path: Path, recipe: Recipe, people: People) -> None:
     """Renders, trains, measures and writes."""
     torch.set_num_threads(1)
     model = HeadModel.load()
-    faces = render_faces(model, range(FIRST_SEED, FIRST_SEED + recipe.identities))
-    held_out = render_faces(model, range(FIRST_HELD_OUT, FIRST_HELD_OUT + recipe.held_out))
+    seeds = range(people.first, people.first + recipe.identities)
+    further = range(people.first_held_out, people.first_held_out + recipe.held_out)
+    faces, held_out = render_faces(model, seeds), render_faces(model, further)
     network = train(faces, recipe)
     found = held_out_error(network, held_out)
     logger.info("held-out people: %s", json.dumps(found))
@@ -141,16 +164,8 @@ def draw_expressions(rng: np.random.Generator) -> list[np.ndarray]:
     return [*drawn, *(sample_expression(rng) for _ in range(MIXTURES))]
 
 
-def train(
-    faces: Faces,
-    recipe: Recipe,
-    shifted: Callable[[Tensor, np.random.Generator], Tensor] | None = None,
-) -> AURegressor:
-    """Least squares on random pairs of pictures, one cycle of the learning rate.
-
-    ``shifted`` makes chips [2,B,3,80,80] of the drawn pictures; without it these are chips, and
-    are moved a little.
-    """
+def train(faces: Faces, recipe: Recipe) -> AURegressor:
+    """Least squares on random pairs of pictures, one cycle of the learning rate."""
     torch.manual_seed(recipe.seed)
     network = AURegressor().train()
     rng = np.random.default_rng(recipe.seed)
@@ -162,7 +177,7 @@ def train(
     )
     total = 0.0
     for step in range(1, recipe.steps + 1):
-        source, edit, change = draw_batch(faces, recipe, rng, shifted or roll)
+        source, edit, change = draw_batch(faces, recipe, rng)
         loss = F.mse_loss(network(source, edit), change)
         optimiser.zero_grad()
         loss.backward()
@@ -175,17 +190,8 @@ def train(
     return network.eval()
 
 
-def roll(chips: Tensor, rng: np.random.Generator) -> Tensor:
-    """Chips [...,H,W] moved by at most two pixels each way."""
-    across, down = (int(rng.integers(-2, 3)) for _ in range(2))
-    return torch.roll(chips, (down, across), (-2, -1))
-
-
 def draw_batch(
-    faces: Faces,
-    recipe: Recipe,
-    rng: np.random.Generator,
-    shifted: Callable[[Tensor, np.random.Generator], Tensor] = roll,
+    faces: Faces, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sources and edits [B,3,80,80] 0..1 and changes [B,12], mirrored, shifted and blurred."""
     people, expressions = faces.aus.shape[:2]
@@ -197,7 +203,8 @@ def draw_batch(
     chips = torch.stack([faces.chips[who, before], faces.chips[who, after]]).float() / 255
     mirrored = torch.from_numpy(rng.random(recipe.batch) < 0.5)
     chips[:, mirrored] = chips[:, mirrored].flip(-1)
-    source, edit = shifted(chips, rng)
+    across, down = (int(rng.integers(-2, 3)) for _ in range(2))
+    source, edit = torch.roll(chips, (down, across), (-2, -1))
     blurred = torch.from_numpy(rng.random(recipe.batch) < recipe.blur)
     edit[blurred] = gaussian_blur(edit[blurred], rng.uniform(0.3, recipe.largest_blur))
     return source, edit, change

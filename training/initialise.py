@@ -12,7 +12,6 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from magicface_core.evaluation.au_regressor import AURegressor
 from magicface_core.network.attribute_controller import ConvolutionController
 from magicface_core.network.autoencoder import Autoencoder, reduction_factor
 from magicface_core.network.checkpoint import (
@@ -34,6 +33,7 @@ from magicface_core.network.info import CheckpointInfo
 from magicface_core.network.unet import build_unet, share_initial_weights
 from magicface_core.network.weights import check_shapes, find_weights, read_config, read_tensors
 
+from .au_reader import AUReader
 from .config import ConfigError, ModelConfig, TrainConfig
 from .networks import Networks, dead_parameters
 from .widening import check_continues, on_wider_latents
@@ -52,7 +52,7 @@ class Start:
     prompt_embeds: Tensor
     scheduler_config: dict[str, Any]
     info: CheckpointInfo
-    reader: AURegressor | None = None
+    reader: AUReader | None = None
 
 
 def initialise(config: TrainConfig) -> Start:

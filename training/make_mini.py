@@ -66,8 +66,8 @@ def commands(
     settings = {"model.start_folder": _checkpoint(first), "model.wider_autoencoder": moving}
     steps += _part("mini-move", out, {**settings, "run.output": second}, processes, overrides)
     if not reader.is_file():
-        read = ["-m", "magicface_training.au_reader", "--data", str(out / "train")]
-        steps.append([*read, "--out", str(reader)])
+        teach = ["-m", "magicface_training.au_regressor", "--teaching"]
+        steps.append([*teach, "--out", str(reader)])
     settings = {"model.start_folder": _checkpoint(second), "objective.au_reader": reader}
     return steps + _part("mini", out, {**settings, "run.output": out}, processes, overrides)
 

@@ -15,10 +15,10 @@ from diffusers.training_utils import compute_snr
 from torch import Tensor
 from torch.nn import functional as F
 
-from magicface_core.evaluation.au_regressor import AURegressor
 from magicface_core.network.autoencoder import Autoencoder, encode_mode
 from magicface_core.network.unet import AU_COUNT
 
+from .au_reader import AUReader
 from .config import ObjectiveConfig
 from .data.errors import DataError
 from .data.order import generator_seed
@@ -179,7 +179,7 @@ def compared(
     latents: Latents,
     vae: Autoencoder,
     config: ObjectiveConfig,
-    reader: AURegressor | None = None,
+    reader: AUReader | None = None,
 ) -> tuple[Pictures | None, Tensor]:
     """The pictures that ``config.error`` compares, if any, and the weights at their size."""
     pictures = Pictures.of(batch, vae, reader) if config.error == "picture" else None

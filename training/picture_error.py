@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magicface_core.evaluation.au_regressor import AURegressor
 from magicface_core.network.autoencoder import Autoencoder, PatchAutoencoder
 from magicface_core.network.denoiser_inputs import for_rows
 
-from .au_reader import central_chips
+from .au_reader import AUReader
 from .data.samples import Batch
 from .run_settings import ObjectiveConfig
 from .settings import ConfigError
@@ -40,10 +39,10 @@ class Pictures:
     mask: Tensor
     tracks: Tensor | None
     exact: Tensor
-    reader: AURegressor | None = None
+    reader: AUReader | None = None
 
     @classmethod
-    def of(cls, batch: Batch, vae: Autoencoder, reader: AURegressor | None = None) -> Pictures:
+    def of(cls, batch: Batch, vae: Autoencoder, reader: AUReader | None = None) -> Pictures:
         """Those of a batch that has pictures."""
         assert batch.identity is not None and batch.target is not None
         shown = (batch.identity * 2 - 1, batch.target * 2 - 1)
@@ -76,10 +75,15 @@ class Pictures:
 
         The exact pictures are read too, so that the reader's own errors cost nothing.
         """
+        if self.tracks is None:
+            raise ConfigError(
+                "objective.au_weight needs rendered edit sets with points, which tell where the "
+                "eyes are; set it to 0, or render them again"
+            )
         assert self.reader is not None, "see reader_for"
-        seen = [central_chips(each) / 2 + 0.5 for each in (self.identity, self.target, edit)]
-        identity, target, edited = for_rows(seen[0], len(edit)), *seen[1:]
-        wrong = self.reader(identity, edited) - self.reader(identity, target)
+        identity, target, edited = (each / 2 + 0.5 for each in (self.identity, self.target, edit))
+        wanted = self.reader.changes(identity, target, self.tracks)
+        wrong = self.reader.changes(identity, edited, self.tracks) - wanted
         error = (wrong.square() + READING_WIDTH**2).sqrt() - READING_WIDTH
         return (error.mean(1) * self.exact.to(error)).mean()
 

@@ -84,9 +84,9 @@ def prepare(config: TrainConfig, accelerator: Accelerator) -> Run:
     shown = True if any(needs_pictures(each, networks) for each in objectives) else None
     source = open_source(config.data.train, "train", config.data, vae=start.vae, pictures=shown)
     check_region(source, start.info.region, config.data.train)
-    windows = [config.at(step).data.window or source.picture_size for step in steps]
-    reader = reader_for(objectives, min(windows))
-    start.reader = None if reader is None else reader.to(device)
+    start.reader = reader_for(objectives)
+    if start.reader is not None:
+        start.reader.network.to(device)
     optimizer = make_optimizer((p for p in networks.parameters() if p.requires_grad), config.optim)
     average = _average(config, networks) if accelerator.is_main_process else None
     units = config.data.identities_per_step * config.optim.accumulation * accelerator.num_processes

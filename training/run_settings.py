@@ -20,7 +20,7 @@ class ObjectiveConfig:
     motion_weight   weight of the error of movements (in patches), of an autoencoder that holds
                     some and rendered faces that tell the exact ones
     au_weight       weight of the error of the AU changes (in intensities) that a reader sees in
-                    decoded pictures of faces cropped as rendered ones are
+                    decoded pictures, of rendered faces whose points tell where the eyes are
     au_reader       file of that reader, see au_reader.py
     own_states      share of each identity's targets whose noisy latents are made of the network's
                     own prediction, as in sampling; all others then start from pure noise. 0 is

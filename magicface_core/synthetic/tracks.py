@@ -24,6 +24,8 @@ LEAST_MOVEMENT = 0.0005
 LEAST_FACING = 0.15
 """Cosine between a vertex's normal and the view from which it counts as seen."""
 MOST_POINTS = 1024
+AROUND_EYE = 0.025
+"""Distance (m) from the eyeball's centre up to which skin tells where the eye is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,22 @@ def tracked_vertices(model: HeadModel) -> Tensor:
     found = torch.nonzero(skin & moved).squeeze(1)
     step = -(-len(found) // MOST_POINTS)
     return found[::step]
+
+
+def eye_weights(model: HeadModel) -> Tensor:
+    """Weights [2,P] float32 of the tracked points whose sums are the eyes' centres.
+
+    Image-left eye (the subject's right) first. The smallest weights of the points around an eye
+    that give its centre on the template, and so nearly on every head from every side.
+    """
+    points = model.template[tracked_vertices(model)].double()
+    weights = points.new_zeros(2, len(points))
+    for row, center in zip(weights, model.eye_centers.flip(0).double(), strict=True):
+        near = torch.nonzero((points - center).norm(dim=1) < AROUND_EYE).squeeze(1)
+        moments = torch.cat([points[near].T, points.new_ones(1, len(near))])
+        asked = torch.cat([center, center.new_ones(1)])
+        row[near] = moments.T @ torch.linalg.solve(moments @ moments.T, asked)
+    return weights.float()
 
 
 def track(model: HeadModel, identity: Identity, frame: Frame, vertices: Tensor) -> Tracks:

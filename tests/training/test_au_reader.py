@@ -1,4 +1,4 @@
-"""The reader of AU changes that training may ask: its file, its cuts, its use in a run."""
+"""The reader of AU changes that training may ask: what it sees, and its use in a run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from magicface_training import au_reader, au_regressor
-from magicface_training.au_reader import central_chips, cut_window, faces_of, reader_for
+from magicface_training.au_reader import AUReader, reader_for
 from magicface_training.autoencoder import main as fit_autoencoder
 from magicface_training.config import Stage, load_config
-from magicface_training.data.edit_sets import EditSets
 from magicface_training.picture_error import Pictures
 from magicface_training.run_settings import ObjectiveConfig
 from magicface_training.settings import ConfigError
 from magicface_training.train import train
+from torch import Tensor
 
-from magicface_core.evaluation.au_regressor import CHIP_SIZE, AURegressor, own_error, save_regressor
-from magicface_core.files import file_sha256
+from magicface_core.evaluation.au_regressor import EYES, AURegressor, save_regressor
+from magicface_core.synthetic import HeadModel
+from magicface_core.synthetic.tracks import tracked_vertices
 from tests.training.conftest import CONFIGS
 
 SIDE, SCENES, EXPRESSIONS = 96, 2, 3
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights in the reader's format."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("reader") / "reader.safetensors"
@@ -36,120 +36,136 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Edit sets of noise at 96 pixels, where AU k makes row k of the middle brighter."""
-    folder, rng = tmp_path_factory.mktemp("faces"), np.random.default_rng(0)
-    people, count = 22, SCENES * EXPRESSIONS
-    au = rng.uniform(0, 5, (people, count, 12)).astype(np.float32)
-    image = np.full((people, count, 3, SIDE, SIDE), 60, np.uint8)
-    image[..., 40:52, 40:56] += (20 * au)[:, :, None, :, None].astype(np.uint8)
-    mask = np.full((people, count, SIDE * SIDE // 8), 255, np.uint8)
-    np.savez(
-        folder / "shard.npz",
-        image=image,
-        condition=np.zeros_like(image),
-        mask=mask,
-        au=au,
-        seed=np.arange(people),
-        scenes=np.array(SCENES),
-    )
-    return folder
+def head_model() -> HeadModel:
+    return HeadModel.load()
 
 
-def test_one_small_command_gives_the_same_file_twice(faces: Path, tmp_path: Path) -> None:
-    paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
-    for path in paths:
-        words = ["--data", str(faces), "--out", str(path), "--steps", "2"]
-        assert au_reader.main(words) == 0
-    assert file_sha256(paths[0]) == file_sha256(paths[1])
-    assert own_error(paths[0])["mse"] > 0
+@pytest.fixture(scope="module")
+def points(head_model: HeadModel) -> Tensor:
+    """Places [P,2] of the tracked skin, seen from the front: eyes level, 40 % across."""
+    skin = head_model.template[tracked_vertices(head_model)]
+    middle = head_model.eye_centers.mean(0)
+    wide = float((head_model.eye_centers[0] - head_model.eye_centers[1]).norm())
+    seen = (skin - middle)[:, [0, 2]] * 0.8 / wide
+    return torch.stack([seen[:, 0], -seen[:, 1] - 0.2], dim=1)
 
 
-def test_it_learns_on_people_other_than_those_it_is_measured_on(
-    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def tracks(points: Tensor, rows: int) -> Tensor:
+    """Targets show all skin a little lower than the identity image does."""
+    way = torch.tensor([0.0, -0.1]).expand_as(points)
+    one = torch.cat([points - way, way, torch.ones(len(points), 1)], dim=1)
+    return one.expand(rows, -1, -1)
+
+
+def pictures(rows: int, seed: int) -> Tensor:
+    return torch.rand(rows, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+def opened(file: Path) -> AUReader:
+    reader = reader_for([ObjectiveConfig(au_weight=1.0, au_reader=str(file))])
+    assert reader is not None
+    return reader
+
+
+def test_eyes_of_the_identity_image_are_brought_where_the_network_expects_them(
+    file: Path, points: Tensor
 ) -> None:
-    seen = {}
+    shown: list[Tensor] = []
 
-    def remember(taught: au_regressor.Faces, *_: object) -> AURegressor:
-        seen["taught"] = taught.aus
-        return AURegressor()
+    def remember(before: Tensor, after: Tensor) -> Tensor:
+        shown.append(before)
+        return torch.zeros(len(after), 12)
 
-    monkeypatch.setattr(au_reader, "train", remember)
-    au_reader.make(faces, tmp_path / "x.safetensors", au_regressor.Recipe())
-    everyone = faces_of(EditSets(faces)).aus
-    left = [row for row in everyone if not any(torch.equal(row, other) for other in seen["taught"])]
-    assert len(left) == 4, "two people of 22, two scenes each"
-    assert torch.equal(torch.stack(left), everyone[[0, 1, 40, 41]])
-
-
-def test_a_folder_without_shards_is_named(tmp_path: Path) -> None:
-    words = ["--data", str(tmp_path), "--out", str(tmp_path / "x.safetensors")]
-    assert au_reader.main(words) == 2
+    identity = torch.zeros(1, 3, SIDE, SIDE)
+    identity[..., 36:41, 26:31] = 1  # the image-left eye: -0.4 across, -0.2 down
+    reader = replace(opened(file), network=remember)  # type: ignore[arg-type]
+    reader.changes(identity, pictures(2, 1), tracks(points, 2))
+    assert len(shown[0]) == 2
+    row, column = np.unravel_index(int(shown[0][0, 0].argmax()), (80, 80))
+    assert abs(column - EYES[0, 0]) <= 3
+    assert abs(row - EYES[0, 1]) <= 3
 
 
-def test_every_scene_is_a_row_with_the_labels_of_its_pictures(faces: Path) -> None:
-    sets = EditSets(faces)
-    found = faces_of(sets)
-    assert found.chips.shape == (44, EXPRESSIONS, 3, 96, 96)
-    assert torch.equal(found.aus[1], torch.from_numpy(sets.au[0, 3:]))
-    assert torch.equal(found.chips[1], torch.from_numpy(sets.image[0, 3:]))
+def test_rows_of_several_identities_keep_their_order(file: Path, points: Tensor) -> None:
+    reader, identity, edits = opened(file), pictures(2, 1), pictures(4, 2)
+    together = reader.changes(identity, edits, tracks(points, 4))
+    alone = [reader.changes(identity[r : r + 1], edits[r::2], tracks(points, 2)) for r in range(2)]
+    assert torch.allclose(together[0::2], alone[0], atol=1e-4)
+    assert torch.allclose(together[1::2], alone[1], atol=1e-4)
 
 
-def test_cuts_lie_where_training_windows_put_the_middle() -> None:
-    pictures = torch.arange(96.0).expand(2, 1, 96, 96)
-    rng = np.random.default_rng(0)
-    starts = {int(cut_window(pictures, rng)[0, 0, 0, 0]) for _ in range(50)}
-    assert starts == {0, 8, 16}
-    assert cut_window(pictures, rng).shape[-2:] == (CHIP_SIZE, CHIP_SIZE)
-    assert int(central_chips(pictures)[0, 0, 0, 0]) == 8
-
-
-def test_equal_pictures_cost_nothing_and_inexact_pairs_never_count(reader: Path) -> None:
-    objective = ObjectiveConfig(au_weight=1.0, au_reader=str(reader))
-    network = reader_for([objective], SIDE)
-    generator = torch.Generator().manual_seed(1)
-    identity = torch.rand(1, 3, SIDE, SIDE, generator=generator) * 2 - 1
-    target = torch.rand(2, 3, SIDE, SIDE, generator=generator) * 2 - 1
-    other = torch.rand(2, 3, SIDE, SIDE, generator=generator, requires_grad=True)
+def test_equal_pictures_cost_nothing_and_inexact_pairs_never_count(
+    file: Path, points: Tensor
+) -> None:
+    reader, target = opened(file), pictures(2, 2) * 2 - 1
     exact = torch.tensor([True, False])
-    shown = Pictures(SimpleNamespace(), identity, target, target[:, :1], None, exact, network)  # type: ignore[arg-type]
+    shown = Pictures(
+        SimpleNamespace(),  # type: ignore[arg-type]
+        pictures(1, 1) * 2 - 1,
+        target,
+        target[:, :1],
+        tracks(points, 2),
+        exact,
+        reader,
+    )
     assert float(shown.reading_error(target)) == 0
+    other = pictures(2, 3).requires_grad_(True)
     shown.reading_error(other).backward()
     assert other.grad is not None
     assert other.grad[0].abs().max() > 0
     assert other.grad[1].abs().max() == 0
-    assert all(p.grad is None for p in network.parameters())  # type: ignore[union-attr]
+    assert all(parameter.grad is None for parameter in reader.network.parameters())
+    with pytest.raises(ConfigError, match="needs rendered edit sets with points"):
+        replace(shown, tracks=None).reading_error(target)
 
 
-def test_it_is_opened_only_where_it_counts(reader: Path) -> None:
-    unused = ObjectiveConfig(au_reader=str(reader))
-    assert reader_for([unused], SIDE) is None
+def test_it_is_opened_only_where_it_counts(file: Path) -> None:
+    unused = ObjectiveConfig(au_reader=str(file))
+    assert reader_for([unused]) is None
     with pytest.raises(ConfigError, match=r"needs objective\.au_reader"):
-        reader_for([unused, replace(unused, au_weight=1.0, au_reader="")], SIDE)
-    with pytest.raises(ConfigError, match="80 pixels or more, but these have 64"):
-        reader_for([replace(unused, au_weight=1.0)], 64)
+        reader_for([unused, replace(unused, au_weight=1.0, au_reader="")])
+
+
+def write_faces(folder: Path, points: Tensor) -> None:
+    """Edit sets of noise at 96 pixels, with points."""
+    rng, count = np.random.default_rng(0), SCENES * EXPRESSIONS
+    places = points.numpy().astype(np.float16)
+    np.savez(
+        folder / "shard.npz",
+        image=rng.integers(0, 255, (2, count, 3, SIDE, SIDE), np.uint8),
+        condition=np.zeros((2, count, 3, SIDE, SIDE), np.uint8),
+        mask=np.full((2, count, SIDE * SIDE // 8), 255, np.uint8),
+        au=rng.uniform(0, 5, (2, count, 12)).astype(np.float32),
+        points=np.broadcast_to(places, (2, count, *places.shape)),
+        seen=np.ones((2, count, len(places)), bool),
+        seed=np.arange(2),
+        scenes=np.array(SCENES),
+    )
 
 
 def test_a_run_asks_it_from_its_stage_on(
-    faces: Path, reader: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, points: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
     measure = Pictures.reading_error
 
-    def counted(self: Pictures, edit: torch.Tensor) -> torch.Tensor:
+    def counted(self: Pictures, edit: Tensor) -> Tensor:
         error = measure(self, edit)
         asked.append(float(error.detach()))
         return error
 
     monkeypatch.setattr(Pictures, "reading_error", counted)
+    write_faces(tmp_path, points)
     small = tmp_path / "autoencoder"
-    fit = ["--data", str(faces), "--out", str(small), "--steps", "1", "--latent-channels", "4"]
+    fit = ["--data", str(tmp_path), "--out", str(small), "--steps", "1", "--latent-channels", "4"]
     assert fit_autoencoder([*fit, "--width", "0"]) == 0
-    stage = Stage(1, objective={"au_weight": 0.01, "au_reader": str(reader)})
+    stage = Stage(1, objective={"au_weight": 0.01, "au_reader": str(file)})
     overrides = {
-        "data.train": faces,
-        "data.validation": faces,
+        "data.train": tmp_path,
+        "data.validation": tmp_path,
         "data.window": 0,
+        "data.other_scene": 0,
+        "data.zero_delta": 0,
         "model.autoencoder": small,
         "run.output": tmp_path / "run",
         "info.resolution": SIDE,

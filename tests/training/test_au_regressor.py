@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from magicface_training import au_regressor
-from magicface_training.au_regressor import Faces, Recipe
+from magicface_training.au_regressor import (
+    TEACHING_PEOPLE,
+    TEACHING_RECIPE,
+    Faces,
+    People,
+    Recipe,
+)
 from magicface_training.make_mini import TRAIN_IDENTITIES
 from torch import Tensor
 
@@ -16,6 +24,13 @@ from magicface_core.aus import AU_ORDER
 from magicface_core.evaluation.au_regressor import CHIP_SIZE, load_regressor, own_error
 from magicface_core.files import file_sha256
 from magicface_core.synthetic import HeadModel, split_of
+
+MEASURING, TEACHING = (Recipe(), People()), (TEACHING_RECIPE, TEACHING_PEOPLE)
+
+
+def seeds_of(recipe: Recipe, people: People) -> list[int]:
+    further = range(people.first_held_out, people.first_held_out + recipe.held_out)
+    return [*range(people.first, people.first + recipe.identities), *further]
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +62,21 @@ def test_a_place_that_cannot_be_written_fails_before_any_work(tmp_path: Path) ->
 
 
 def test_its_people_are_nobody_else_s() -> None:
-    recipe = Recipe()
-    own = range(au_regressor.FIRST_SEED, au_regressor.FIRST_SEED + recipe.identities)
-    held_out = range(au_regressor.FIRST_HELD_OUT, au_regressor.FIRST_HELD_OUT + recipe.held_out)
-    assert {split_of(seed) for seeds in (own, held_out) for seed in (seeds[0], seeds[-1])} == {
-        "train"
-    }
-    assert own[-1] < held_out[0]
-    assert own[0] > 20_000 + 10 * TRAIN_IDENTITIES
+    measuring, teaching = (seeds_of(*choice) for choice in (MEASURING, TEACHING))
+    everyone = [*measuring, *teaching]
+    assert {split_of(seed) for seed in everyone} == {"train"}
+    assert len(set(everyone)) == len(everyone) == 180 + 24 + 300 + 24
+    assert min(everyone) > 20_000 + 10 * TRAIN_IDENTITIES
+    assert MEASURING[0].seed != TEACHING[0].seed
+
+
+def test_options_change_either_recipe() -> None:
+    words = argparse.Namespace(teaching=True, identities=None, held_out=3, steps=None)
+    recipe, people = au_regressor.chosen(words)
+    assert recipe == replace(TEACHING[0], held_out=3)
+    assert people == TEACHING[1]
+    words.teaching = False
+    assert au_regressor.chosen(words) == (replace(Recipe(), held_out=3), People())
 
 
 def test_expressions_are_neutral_singles_pairs_and_mixtures() -> None:

@@ -28,7 +28,7 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
         "magicface_training.train",
         "magicface_training.autoencoder",
         "magicface_training.train",
-        "magicface_training.au_reader",
+        "magicface_training.au_regressor",
         "magicface_training.train",
     ]
     first, second, last = (settings(steps[number]) for number in (3, 5, 7))

@@ -12,14 +12,22 @@ from magicface_core.synthetic import (
     HeadModel,
     Identity,
     edit_set_rng,
+    render,
     sample_edit_set,
     sample_identity,
+    sample_scene,
 )
 from magicface_core.synthetic.frame import Frame
 from magicface_core.synthetic.regions import Part
-from magicface_core.synthetic.tracks import MOST_POINTS, Tracks, track, tracked_vertices
+from magicface_core.synthetic.tracks import (
+    MOST_POINTS,
+    Tracks,
+    eye_weights,
+    track,
+    tracked_vertices,
+)
 
-SEED = 20_000
+SEED, SIZE = 20_000, 128
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +82,13 @@ def test_what_faces_away_is_not_seen(model: HeadModel, identity: Identity, neutr
     aside = followed(model, identity, turned).seen
     assert abs(front[left].mean() - front[right].mean()) < 0.1
     assert abs(aside[left].mean() - aside[right].mean()) > 0.3
+
+
+def test_eyes_are_told_from_the_skin_around_them(model: HeadModel) -> None:
+    vertices, weights = tracked_vertices(model), eye_weights(model).numpy()
+    for seed in (3, 4):
+        identity = sample_identity(model, seed)
+        scene = sample_scene(np.random.default_rng(seed), pose=15.0)
+        found = (weights @ track(model, identity, scene, vertices).points + 1) * SIZE / 2
+        exact = render(model, identity, scene, SIZE).points5[:2]
+        assert np.abs(found - exact).max() < 0.03 * SIZE
