@@ -7,8 +7,9 @@ between any two pictures of one scene (see ``magicface_core/evaluation/au_regres
 itself on further people, and writes weights with that error in the metadata. One thread, about
 five minutes; the same command on the same machine gives the same file.
 
-``--teaching`` makes a second one of yet other people and another seed, for ``objective.au_reader``
-(see ``au_reader.py``): no checkpoint is measured by the network that taught it.
+Others are for ``objective.au_readers`` (see ``au_readers.py``), so that no checkpoint is measured
+by a network that taught it: ``--teaching`` makes one of yet other people and another seed, and
+``--data SHARDS --seed N`` makes one of rendered edit sets.
 """
 
 from __future__ import annotations
@@ -28,29 +29,14 @@ from torch.nn import functional as F
 
 from magicface_core.aus import AU_ORDER
 from magicface_core.errors import MagicFaceError
-from magicface_core.evaluation.au_regressor import (
-    AURegressor,
-    face_chips,
-    save_regressor,
-)
+from magicface_core.evaluation.au_regressor import AURegressor, save_regressor
 from magicface_core.files import check_destination
-from magicface_core.images import to_tensor
-from magicface_core.synthetic import (
-    HeadModel,
-    exact_edit,
-    render,
-    sample_expression,
-    sample_identity,
-    sample_scene,
-)
+from magicface_core.synthetic import HeadModel
+
+from .au_faces import SINGLES, UNITS, Faces, edit_set_faces, render_faces
+from .data.edit_sets import EditSets
 
 logger = logging.getLogger(__name__)
-SCENE_STREAM = 71
-POSE = 15.0
-"""Largest yaw in degrees, a little beyond that of test scenes."""
-SIZE = 128
-SINGLES, PAIRS, MIXTURES = 6, 2, 3
-UNITS = len(AU_ORDER)
 LEAST = 1e-9
 """In place of no squares at all."""
 
@@ -82,44 +68,43 @@ class People:
     first_held_out: int = 1_100_000
 
 
+HELD_OUT = 20
+"""Of edit sets, one person in so many is kept to measure the network on."""
+EDIT_SET_STEPS = 1600
 TEACHING_PEOPLE = People(1_200_000, 1_300_000)
 TEACHING_RECIPE = Recipe(identities=300, steps=1400, seed=101)
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Chips [n,E,3,80,80] uint8 of n people with E expressions in one scene, labels [n,E,12]."""
-
-    chips: Tensor
-    aus: Tensor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="au_regressor", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
-    parser.add_argument("--teaching", action="store_true", help="the one that training asks")
-    for name in ("identities", "held_out", "steps"):
-        usual, teaching = getattr(Recipe, name), getattr(TEACHING_RECIPE, name)
-        described = f"default {usual}, or {teaching} of the one that training asks"
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=described)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--teaching", action="store_true", help="people for training to ask")
+    source.add_argument("--data", type=Path, help="folder of rendered edit sets to learn from")
+    for name in ("identities", "held_out", "steps", "seed"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help="instead of the recipe's")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         check_destination(args.out)
-        make(args.out, *chosen(args))
+        if args.data is not None:
+            make_of_edit_sets(args.out, chosen(args), args.data)
+        else:
+            make(args.out, chosen(args), TEACHING_PEOPLE if args.teaching else People())
     except MagicFaceError as error:
         logger.error("au_regressor: %s", error)
         return 2
     return 0
 
 
-def chosen(args: argparse.Namespace) -> tuple[Recipe, People]:
-    """What the command line asks for."""
+def chosen(args: argparse.Namespace) -> Recipe:
+    """The recipe that the command line asks for."""
     recipe = TEACHING_RECIPE if args.teaching else Recipe()
-    given = {name: getattr(args, name) for name in ("identities", "held_out", "steps")}
-    given = {name: value for name, value in given.items() if value is not None}
-    return replace(recipe, **given), TEACHING_PEOPLE if args.teaching else People()
+    if args.data is not None:
+        recipe = replace(recipe, steps=EDIT_SET_STEPS)
+    given = {name: getattr(args, name) for name in ("identities", "held_out", "steps", "seed")}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def make(path: Path, recipe: Recipe, people: People) -> None:
@@ -135,33 +120,17 @@ def make(path: Path, recipe: Recipe, people: People) -> None:
     save_regressor(network, path, {"held_out": found, "recipe": asdict(recipe)})
 
 
-def render_faces(model: HeadModel, seeds: range) -> Faces:
-    """One scene of every person, with the expressions of `draw_expressions`."""
-    chips, labels = [], []
-    for number, seed in enumerate(seeds, 1):
-        rng = np.random.default_rng([SCENE_STREAM, seed])
-        identity, scene = sample_identity(model, seed), sample_scene(rng, pose=POSE)
-        expressions = draw_expressions(rng)
-        shown = [render(model, identity, exact_edit(scene, au), SIZE) for au in expressions]
-        pictures = torch.cat([to_tensor(one.image) for one in shown])
-        found = face_chips(pictures, shown[0].points5[:2])
-        chips.append((255 * found).round().byte())
-        labels.append(torch.from_numpy(np.stack(expressions)))
-        if number % 20 == 0 or number == len(seeds):
-            logger.info("rendered %d of %d people", number, len(seeds))
-    return Faces(torch.stack(chips), torch.stack(labels))
-
-
-def draw_expressions(rng: np.random.Generator) -> list[np.ndarray]:
-    """Neutral, six units alone, two random pairs, three random expressions; [12] each."""
-    drawn = np.zeros((1 + SINGLES + PAIRS, UNITS), np.float32)
-    singles, pairs = drawn[1 : 1 + SINGLES], drawn[1 + SINGLES :]
-    for au, unit in zip(singles, rng.permutation(UNITS)[:SINGLES], strict=True):
-        au[unit] = rng.uniform(1, 5)
-    for au in pairs:
-        intensities = rng.uniform(1, 5, 2)
-        au[rng.choice(UNITS, 2, replace=False)] = intensities
-    return [*drawn, *(sample_expression(rng) for _ in range(MIXTURES))]
+def make_of_edit_sets(path: Path, recipe: Recipe, data: Path) -> None:
+    """Trains on most people of a folder, measures on the others and writes."""
+    torch.set_num_threads(1)
+    sets = EditSets(data)
+    faces = edit_set_faces(sets)
+    taught = torch.arange(len(sets)).repeat_interleave(sets.scenes) % HELD_OUT != 0
+    network = train(faces.of(taught), recipe)
+    found = {"people": int((~taught).sum()) // sets.scenes}
+    error = {"mse": reading_error(network, faces.of(~taught))}
+    logger.info("held-out people: %s", json.dumps(found | error))
+    save_regressor(network, path, {"held_out": found | error, "recipe": asdict(recipe)})
 
 
 def train(faces: Faces, recipe: Recipe) -> AURegressor:
@@ -219,6 +188,15 @@ def gaussian_blur(pictures: Tensor, sigma: float) -> Tensor:
     wide = F.pad(pictures, (reach,) * 4, mode="replicate")
     wide = F.conv2d(wide, kernel[:, None, None], groups=3)
     return F.conv2d(wide, kernel[:, None, :, None], groups=3)
+
+
+@torch.no_grad()
+def reading_error(network: Callable[[Tensor, Tensor], Tensor], faces: Faces) -> float:
+    """Mean squared error of all changes, read from the first picture of each scene on."""
+    chips = faces.chips.float() / 255
+    read = torch.stack([network(one[:1].expand(len(one), -1, -1, -1), one) for one in chips])
+    change = faces.aus - faces.aus[:, :1]
+    return round(float((read - change)[:, 1:].square().mean()), 4)
 
 
 @torch.no_grad()

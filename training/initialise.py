@@ -33,7 +33,7 @@ from magicface_core.network.info import CheckpointInfo
 from magicface_core.network.unet import build_unet, share_initial_weights
 from magicface_core.network.weights import check_shapes, find_weights, read_config, read_tensors
 
-from .au_reader import AUReader
+from .au_readers import AUReaders
 from .config import ConfigError, ModelConfig, TrainConfig
 from .networks import Networks, dead_parameters
 from .widening import check_continues, on_wider_latents
@@ -52,7 +52,7 @@ class Start:
     prompt_embeds: Tensor
     scheduler_config: dict[str, Any]
     info: CheckpointInfo
-    reader: AUReader | None = None
+    readers: AUReaders | None = None
 
 
 def initialise(config: TrainConfig) -> Start:

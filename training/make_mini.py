@@ -2,10 +2,10 @@
 
 From nothing: renders the training and validation faces and fits the autoencoder; trains both UNets
 to paint faces (``mini-start.yaml``); gives the latents movements and trains on, to move skin
-instead of painting it (``mini-move.yaml``); trains a reader of action units and then the UNets with
-it (``mini.yaml``). Training runs in two processes of one thread each, and leaves a checkpoint
-folder. Every step that is already done is skipped, so the command can be interrupted and repeated.
-``--processes`` changes the batch and with it the result.
+instead of painting it (``mini-move.yaml``); trains readers of action units and then the UNets
+with them (``mini.yaml``). Training runs in two processes of one thread each, and leaves a
+checkpoint folder. Every step that is already done is skipped, so the command can be interrupted
+and repeated. ``--processes`` changes the batch and with it the result.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 CONFIGS = Path(__file__).resolve().parent / "configs"
 TRAIN_IDENTITIES = 2100
 VALIDATION_IDENTITIES = 100
+READERS = {101: None, 102: "train", 103: "train"}
+"""Seeds of the readers of action units, and whose faces they learn from; None: their own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,18 +60,30 @@ def commands(
         for split, count in counts.items()
     ]
     first, second, plain = out / "start", out / "move", out / "start" / "autoencoder"
-    moving, reader = out / "autoencoder", out / "reader.safetensors"
+    moving = out / "autoencoder"
     steps += _autoencoder(out, plain, ["--width", "0"])
     settings: dict[str, Path] = {"model.autoencoder": plain, "run.output": first}
     steps += _part("mini-start", out, settings, processes, overrides)
     steps += _autoencoder(out, moving, ["--width", "0", "--motion", "2", "--start", str(plain)])
     settings = {"model.start_folder": _checkpoint(first), "model.wider_autoencoder": moving}
     steps += _part("mini-move", out, {**settings, "run.output": second}, processes, overrides)
-    if not reader.is_file():
-        teach = ["-m", "magicface_training.au_regressor", "--teaching"]
-        steps.append([*teach, "--out", str(reader)])
-    settings = {"model.start_folder": _checkpoint(second), "objective.au_reader": reader}
-    return steps + _part("mini", out, {**settings, "run.output": out}, processes, overrides)
+    found, teach = _readers(out)
+    settings = {"model.start_folder": _checkpoint(second), "run.output": out}
+    named = [*overrides, f"objective.au_readers=[{', '.join(map(str, found))}]"]
+    return steps + teach + _part("mini", out, settings, processes, named)
+
+
+def _readers(out: Path) -> tuple[list[Path], list[list[str]]]:
+    """Files of the readers, and the steps that make those that are not there."""
+    files, steps = [], []
+    for seed, source in READERS.items():
+        file = out / f"reader-{seed}.safetensors"
+        command = ["-m", "magicface_training.au_regressor", "--seed", str(seed)]
+        people = ["--teaching"] if source is None else ["--data", str(out / source)]
+        files.append(file)
+        if not file.is_file():
+            steps.append([*command, *people, "--out", str(file)])
+    return files, steps
 
 
 def _checkpoint(output: Path) -> Path:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from magicface_core.network.autoencoder import Autoencoder, encode_mode
 from magicface_core.network.unet import AU_COUNT
 
-from .au_reader import AUReader
+from .au_readers import AUReaders
 from .config import ObjectiveConfig
 from .data.errors import DataError
 from .data.order import generator_seed
@@ -179,10 +179,10 @@ def compared(
     latents: Latents,
     vae: Autoencoder,
     config: ObjectiveConfig,
-    reader: AUReader | None = None,
+    readers: AUReaders | None = None,
 ) -> tuple[Pictures | None, Tensor]:
     """The pictures that ``config.error`` compares, if any, and the weights at their size."""
-    pictures = Pictures.of(batch, vae, reader) if config.error == "picture" else None
+    pictures = Pictures.of(batch, vae, readers) if config.error == "picture" else None
     seen = latents.target_mean if pictures is None else pictures.target
     return pictures, loss_weight(batch, seen.shape[-2:], config)
 

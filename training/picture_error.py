@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from magicface_core.network.autoencoder import Autoencoder, PatchAutoencoder
 from magicface_core.network.denoiser_inputs import for_rows
 
-from .au_reader import AUReader
+from .au_readers import AUReaders
 from .data.samples import Batch
 from .run_settings import ObjectiveConfig
 from .settings import ConfigError
@@ -30,7 +30,8 @@ class Pictures:
     """What a batch shows: identity [R,3,H,W] and target [B,3,H,W] in -1..1.
 
     tracks are the movements of skin [B,P,5], see `Sample`; mask [B,1,H,W] is 1 where an edit may
-    change the picture; exact [B] tells exact edits from other pairs; reader is for `reading_error`.
+    change the picture; exact [B] tells exact edits from other pairs; readers are those of
+    `reading_error`.
     """
 
     vae: Autoencoder
@@ -39,14 +40,14 @@ class Pictures:
     mask: Tensor
     tracks: Tensor | None
     exact: Tensor
-    reader: AUReader | None = None
+    readers: AUReaders | None = None
 
     @classmethod
-    def of(cls, batch: Batch, vae: Autoencoder, reader: AUReader | None = None) -> Pictures:
+    def of(cls, batch: Batch, vae: Autoencoder, readers: AUReaders | None = None) -> Pictures:
         """Those of a batch that has pictures."""
         assert batch.identity is not None and batch.target is not None
         shown = (batch.identity * 2 - 1, batch.target * 2 - 1)
-        return cls(vae, *shown, batch.mask, batch.tracks, batch.same_scene, reader)
+        return cls(vae, *shown, batch.mask, batch.tracks, batch.same_scene, readers)
 
     def loss(
         self, latents: Tensor, identity: Tensor, weight: Tensor, config: ObjectiveConfig
@@ -55,7 +56,7 @@ class Pictures:
 
         ``config.edge_weight`` adds that of the differences between neighbouring pixels,
         ``config.motion_weight`` that of movements, and ``config.au_weight`` that of the AU changes
-        that a reader sees.
+        that readers see.
         """
         edit = decoded(self.vae, latents, self.identity, identity)
         wrong = edit - self.target
@@ -73,19 +74,19 @@ class Pictures:
     def reading_error(self, edit: Tensor) -> Tensor:
         """Mean error, in AU intensities, of what is read in edits [B,3,H,W] and not in the targets.
 
-        The exact pictures are read too, so that the reader's own errors cost nothing.
+        The exact pictures are read too, so that the readers' own errors cost nothing.
         """
         if self.tracks is None:
             raise ConfigError(
                 "objective.au_weight needs rendered edit sets with points, which tell where the "
                 "eyes are; set it to 0, or render them again"
             )
-        assert self.reader is not None, "see reader_for"
+        assert self.readers is not None, "see readers_for"
         identity, target, edited = (each / 2 + 0.5 for each in (self.identity, self.target, edit))
-        wanted = self.reader.changes(identity, target, self.tracks)
-        wrong = self.reader.changes(identity, edited, self.tracks) - wanted
+        wanted = self.readers.changes(identity, target, self.tracks)
+        wrong = self.readers.changes(identity, edited, self.tracks) - wanted
         error = (wrong.square() + READING_WIDTH**2).sqrt() - READING_WIDTH
-        return (error.mean(1) * self.exact.to(error)).mean()
+        return (error.mean((0, 2)) * self.exact.to(error)).mean()
 
     def motion_error(self, latents: Tensor) -> Tensor:
         """Mean distance, in patches, from where skin is fetched to where the identity shows it."""

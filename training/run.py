@@ -15,7 +15,7 @@ from diffusers import DDPMScheduler
 
 from magicface_core.evaluation.provenance import versions
 
-from .au_reader import reader_for
+from .au_readers import readers_for
 from .averaging import WeightAverage
 from .comparison import as_tree, check_same_run, differences
 from .config import TrainConfig
@@ -84,9 +84,7 @@ def prepare(config: TrainConfig, accelerator: Accelerator) -> Run:
     shown = True if any(needs_pictures(each, networks) for each in objectives) else None
     source = open_source(config.data.train, "train", config.data, vae=start.vae, pictures=shown)
     check_region(source, start.info.region, config.data.train)
-    start.reader = reader_for(objectives)
-    if start.reader is not None:
-        start.reader.network.to(device)
+    start.readers = readers_for(objectives, device)
     optimizer = make_optimizer((p for p in networks.parameters() if p.requires_grad), config.optim)
     average = _average(config, networks) if accelerator.is_main_process else None
     units = config.data.identities_per_step * config.optim.accumulation * accelerator.num_processes

@@ -19,9 +19,9 @@ class ObjectiveConfig:
     edge_weight     weight of the error of pictures' differences between neighbours; of decoded ones
     motion_weight   weight of the error of movements (in patches), of an autoencoder that holds
                     some and rendered faces that tell the exact ones
-    au_weight       weight of the error of the AU changes (in intensities) that a reader sees in
+    au_weight       weight of the error of the AU changes (in intensities) that readers see in
                     decoded pictures, of rendered faces whose points tell where the eyes are
-    au_reader       file of that reader, see au_reader.py
+    au_readers      files of these readers, see au_readers.py
     own_states      share of each identity's targets whose noisy latents are made of the network's
                     own prediction, as in sampling; all others then start from pure noise. 0 is
                     the paper's: noise added to the target's latents
@@ -44,7 +44,7 @@ class ObjectiveConfig:
     edge_weight: float = 0.0
     motion_weight: float = 0.0
     au_weight: float = 0.0
-    au_reader: str = ""
+    au_readers: tuple[str, ...] = ()
     own_states: float = 0.0
     target_latents: Literal["sample", "mode"] = "sample"
     au_dropout: float = 0.1

@@ -106,7 +106,7 @@ class Stepper:
         timesteps = len(self.scheduler.alphas_cumprod)
         drawn = draw(batch, shape, objective, timesteps, self.config.run.seed)
         start = self.start
-        pictures, weight = compared(batch, latents, start.vae, objective, start.reader)
+        pictures, weight = compared(batch, latents, start.vae, objective, start.readers)
         return Prepared(batch, latents, drawn.to(device), weight, pictures)
 
     def _mean_weight(self, prepared: Sequence[Prepared], objective: ObjectiveConfig) -> Tensor:

@@ -83,8 +83,8 @@ class Validator:
             batch = batch.to(place.device)
             latents = encode(batch, self.start.vae, networks)
             drawn = draw(batch, latents.target_mean.shape, objective, steps, SEED).to(place.device)
-            vae, reader = self.start.vae, self.start.reader
-            pictures, weight = compared(batch, latents, vae, objective, reader)
+            vae, readers = self.start.vae, self.start.readers
+            pictures, weight = compared(batch, latents, vae, objective, readers)
             weight = weight / weight.mean()
             for level in levels:
                 fixed = replace(drawn, timestep=torch.full_like(drawn.timestep, level))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from magicface_training import au_regressor
+from magicface_training.au_faces import Faces, draw_expressions
 from magicface_training.au_regressor import (
     TEACHING_PEOPLE,
     TEACHING_RECIPE,
-    Faces,
     People,
     Recipe,
 )
@@ -21,7 +21,12 @@ from magicface_training.make_mini import TRAIN_IDENTITIES
 from torch import Tensor
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.evaluation.au_regressor import CHIP_SIZE, load_regressor, own_error
+from magicface_core.evaluation.au_regressor import (
+    CHIP_SIZE,
+    AURegressor,
+    load_regressor,
+    own_error,
+)
 from magicface_core.files import file_sha256
 from magicface_core.synthetic import HeadModel, split_of
 
@@ -37,7 +42,7 @@ def seeds_of(recipe: Recipe, people: People) -> list[int]:
 def faces() -> Faces:
     """Two people whose pictures say their labels: the first row of pixels holds them."""
     rng = np.random.default_rng(1)
-    aus = np.stack([au_regressor.draw_expressions(rng) for _ in range(2)])
+    aus = np.stack([draw_expressions(rng) for _ in range(2)])
     chips = torch.zeros(2, 12, 3, CHIP_SIZE, CHIP_SIZE, dtype=torch.uint8)
     chips[..., 0, 0, :12] = torch.from_numpy(aus * 51).round().byte()
     return Faces(chips, torch.from_numpy(aus))
@@ -70,17 +75,50 @@ def test_its_people_are_nobody_else_s() -> None:
     assert MEASURING[0].seed != TEACHING[0].seed
 
 
-def test_options_change_either_recipe() -> None:
-    words = argparse.Namespace(teaching=True, identities=None, held_out=3, steps=None)
-    recipe, people = au_regressor.chosen(words)
-    assert recipe == replace(TEACHING[0], held_out=3)
-    assert people == TEACHING[1]
-    words.teaching = False
-    assert au_regressor.chosen(words) == (replace(Recipe(), held_out=3), People())
+def test_options_change_the_recipe() -> None:
+    words = dict.fromkeys(("identities", "steps", "seed", "data")) | {"held_out": 3}
+    teaching = argparse.Namespace(teaching=True, **words)
+    assert au_regressor.chosen(teaching) == replace(TEACHING_RECIPE, held_out=3)
+    plain = argparse.Namespace(teaching=False, **words)
+    assert au_regressor.chosen(plain) == replace(Recipe(), held_out=3)
+    plain.data, plain.seed = Path("shards"), 7
+    assert au_regressor.chosen(plain) == Recipe(held_out=3, steps=1600, seed=7)
+
+
+def test_it_learns_of_edit_sets_and_is_measured_on_other_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = 21
+    scenes = Faces(
+        torch.zeros(2 * people, 3, 3, CHIP_SIZE, CHIP_SIZE, dtype=torch.uint8),
+        torch.arange(2.0 * people)[:, None, None].expand(-1, 3, 12),
+    )
+    taught: list[Tensor] = []
+
+    def remember(faces: Faces, _: Recipe) -> AURegressor:
+        taught.append(faces.aus[:, 0, 0])
+        return AURegressor().eval()
+
+    class Sets:
+        scenes = 2
+
+        def __init__(self, folder: Path) -> None:
+            assert folder == Path("shards")
+
+        def __len__(self) -> int:
+            return people
+
+    monkeypatch.setattr(au_regressor, "EditSets", Sets)
+    monkeypatch.setattr(au_regressor, "edit_set_faces", lambda _: scenes)
+    monkeypatch.setattr(au_regressor, "train", remember)
+    path = tmp_path / "x.safetensors"
+    assert au_regressor.main(["--data", "shards", "--out", str(path)]) == 0
+    assert taught[0].tolist() == [*range(2, 40)]
+    assert own_error(path)["people"] == 2
 
 
 def test_expressions_are_neutral_singles_pairs_and_mixtures() -> None:
-    drawn = au_regressor.draw_expressions(np.random.default_rng(3))
+    drawn = draw_expressions(np.random.default_rng(3))
     counts = [int((au > 0).sum()) for au in drawn]
     assert counts[0] == 0
     assert counts[1:9] == [1] * 6 + [2] * 2

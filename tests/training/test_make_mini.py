@@ -28,17 +28,20 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
         "magicface_training.train",
         "magicface_training.autoencoder",
         "magicface_training.train",
-        "magicface_training.au_regressor",
+        *["magicface_training.au_regressor"] * 3,
         "magicface_training.train",
     ]
-    first, second, last = (settings(steps[number]) for number in (3, 5, 7))
+    first, second, last = (settings(steps[number]) for number in (3, 5, 9))
     for config in (first, second, last):
         assert config.data.train == str(tmp_path / "train")
         assert config.optim.steps == 1
     assert second.model.start_folder == f"{first.run.output}/checkpoint"
     assert last.model.start_folder == f"{second.run.output}/checkpoint"
     assert last.run.output == str(tmp_path)
-    assert last.objective.au_reader == steps[6][steps[6].index("--out") + 1]
+    readers = [step[step.index("--out") + 1] for step in steps[6:9]]
+    assert last.objective.au_readers == tuple(readers)
+    assert "--teaching" in steps[6]
+    assert steps[7][steps[7].index("--data") + 1] == str(tmp_path / "train")
     assert len({first.run.output, second.run.output, last.run.output}) == 3
     assert steps[2][steps[2].index("--out") + 1] == first.model.autoencoder
     assert steps[4][steps[4].index("--start") + 1] == first.model.autoencoder
@@ -47,7 +50,8 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
 
 
 def test_what_is_made_is_kept(tmp_path: Path) -> None:
-    for made in ("autoencoder/config.json", "start/autoencoder/config.json", "reader.safetensors"):
+    readers = [f"reader-{seed}.safetensors" for seed in make_mini.READERS]
+    for made in ("autoencoder/config.json", "start/autoencoder/config.json", *readers):
         (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / made).write_text("{}")
     kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))

@@ -1,4 +1,4 @@
-"""The reader of AU changes that training may ask: what it sees, and its use in a run."""
+"""The readers of AU changes that training may ask: what they see, and their use in a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from magicface_training.au_reader import AUReader, reader_for
+from magicface_training.au_readers import AUReaders, readers_for
 from magicface_training.autoencoder import main as fit_autoencoder
 from magicface_training.config import Stage, load_config
 from magicface_training.picture_error import Pictures
@@ -28,7 +28,7 @@ SIDE, SCENES, EXPRESSIONS = 96, 2, 3
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights in the reader's format."""
+    """Random weights in the format of readers."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("reader") / "reader.safetensors"
     save_regressor(AURegressor(), path, {"held_out": {"mse": 9.0}})
@@ -61,10 +61,11 @@ def pictures(rows: int, seed: int) -> Tensor:
     return torch.rand(rows, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
 
 
-def opened(file: Path) -> AUReader:
-    reader = reader_for([ObjectiveConfig(au_weight=1.0, au_reader=str(file))])
-    assert reader is not None
-    return reader
+def opened(*files: Path) -> AUReaders:
+    objective = ObjectiveConfig(au_weight=1.0, au_readers=tuple(map(str, files)))
+    readers = readers_for([objective], torch.device("cpu"))
+    assert readers is not None
+    return readers
 
 
 def test_eyes_of_the_identity_image_are_brought_where_the_network_expects_them(
@@ -78,8 +79,8 @@ def test_eyes_of_the_identity_image_are_brought_where_the_network_expects_them(
 
     identity = torch.zeros(1, 3, SIDE, SIDE)
     identity[..., 36:41, 26:31] = 1  # the image-left eye: -0.4 across, -0.2 down
-    reader = replace(opened(file), network=remember)  # type: ignore[arg-type]
-    reader.changes(identity, pictures(2, 1), tracks(points, 2))
+    readers = replace(opened(file), networks=(remember,))  # type: ignore[arg-type]
+    readers.changes(identity, pictures(2, 1), tracks(points, 2))
     assert len(shown[0]) == 2
     row, column = np.unravel_index(int(shown[0][0, 0].argmax()), (80, 80))
     assert abs(column - EYES[0, 0]) <= 3
@@ -87,9 +88,9 @@ def test_eyes_of_the_identity_image_are_brought_where_the_network_expects_them(
 
 
 def test_rows_of_several_identities_keep_their_order(file: Path, points: Tensor) -> None:
-    reader, identity, edits = opened(file), pictures(2, 1), pictures(4, 2)
-    together = reader.changes(identity, edits, tracks(points, 4))
-    alone = [reader.changes(identity[r : r + 1], edits[r::2], tracks(points, 2)) for r in range(2)]
+    changes, identity, edits = opened(file).changes, pictures(2, 1), pictures(4, 2)
+    together = changes(identity, edits, tracks(points, 4))[0]
+    alone = [changes(identity[r : r + 1], edits[r::2], tracks(points, 2))[0] for r in range(2)]
     assert torch.allclose(together[0::2], alone[0], atol=1e-4)
     assert torch.allclose(together[1::2], alone[1], atol=1e-4)
 
@@ -97,7 +98,7 @@ def test_rows_of_several_identities_keep_their_order(file: Path, points: Tensor)
 def test_equal_pictures_cost_nothing_and_inexact_pairs_never_count(
     file: Path, points: Tensor
 ) -> None:
-    reader, target = opened(file), pictures(2, 2) * 2 - 1
+    readers, target = opened(file), pictures(2, 2) * 2 - 1
     exact = torch.tensor([True, False])
     shown = Pictures(
         SimpleNamespace(),  # type: ignore[arg-type]
@@ -106,7 +107,7 @@ def test_equal_pictures_cost_nothing_and_inexact_pairs_never_count(
         target[:, :1],
         tracks(points, 2),
         exact,
-        reader,
+        readers,
     )
     assert float(shown.reading_error(target)) == 0
     other = pictures(2, 3).requires_grad_(True)
@@ -114,16 +115,31 @@ def test_equal_pictures_cost_nothing_and_inexact_pairs_never_count(
     assert other.grad is not None
     assert other.grad[0].abs().max() > 0
     assert other.grad[1].abs().max() == 0
-    assert all(parameter.grad is None for parameter in reader.network.parameters())
+    assert all(
+        parameter.grad is None for network in readers.networks for parameter in network.parameters()
+    )
     with pytest.raises(ConfigError, match="needs rendered edit sets with points"):
         replace(shown, tracks=None).reading_error(target)
 
 
-def test_it_is_opened_only_where_it_counts(file: Path) -> None:
-    unused = ObjectiveConfig(au_reader=str(file))
-    assert reader_for([unused]) is None
-    with pytest.raises(ConfigError, match=r"needs objective\.au_reader"):
-        reader_for([unused, replace(unused, au_weight=1.0, au_reader="")])
+def test_every_network_has_its_say(file: Path, points: Tensor, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = tmp_path / "other.safetensors"
+    save_regressor(AURegressor(), other, {"held_out": {"mse": 9.0}})
+    seen = [
+        opened(*files).changes(pictures(1, 1), pictures(2, 2), tracks(points, 2))
+        for files in ((file,), (other,), (file, other))
+    ]
+    assert seen[2].shape == (2, 2, 12)
+    assert torch.equal(seen[2], torch.cat(seen[:2]))
+    assert not torch.allclose(seen[0], seen[1])
+
+
+def test_they_are_opened_only_where_they_count(file: Path) -> None:
+    unused = ObjectiveConfig(au_readers=(str(file),))
+    assert readers_for([unused], torch.device("cpu")) is None
+    with pytest.raises(ConfigError, match=r"needs objective\.au_readers"):
+        readers_for([unused, replace(unused, au_weight=1.0, au_readers=())], torch.device("cpu"))
 
 
 def write_faces(folder: Path, points: Tensor) -> None:
@@ -143,7 +159,7 @@ def write_faces(folder: Path, points: Tensor) -> None:
     )
 
 
-def test_a_run_asks_it_from_its_stage_on(
+def test_a_run_asks_them_from_its_stage_on(
     file: Path, points: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[float] = []
@@ -159,7 +175,7 @@ def test_a_run_asks_it_from_its_stage_on(
     small = tmp_path / "autoencoder"
     fit = ["--data", str(tmp_path), "--out", str(small), "--steps", "1", "--latent-channels", "4"]
     assert fit_autoencoder([*fit, "--width", "0"]) == 0
-    stage = Stage(1, objective={"au_weight": 0.01, "au_reader": str(file)})
+    stage = Stage(1, objective={"au_weight": 0.01, "au_readers": [str(file)]})
     overrides = {
         "data.train": tmp_path,
         "data.validation": tmp_path,

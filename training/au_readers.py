@@ -1,9 +1,9 @@
-"""A network that reads AU changes, for an objective that compares what it reads.
+"""Networks that read AU changes, for an objective that compares what they read.
 
-It is made by ``python -m magicface_training.au_regressor --teaching`` from people and a seed of its
-own, so that no checkpoint is measured by the network that taught it. Without its opinion a mouth
-corner that is half a pixel off costs next to nothing, though it shows another unit than the one
-that was asked for.
+They are regressors like that of the synthetic protocol, made by ``au_regressor.py`` from people and
+seeds of their own, so that no checkpoint is measured by a network that taught it. Without their
+opinion a mouth corner that is half a pixel off costs next to nothing, though it shows another unit
+than the one that was asked for. Ask several: a single one is soon fitted better than faces are.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .settings import ConfigError
 
 
 @dataclass(frozen=True)
-class AUReader:
-    """A frozen regressor, and where the eyes lie among the tracked points of skin.
+class AUReaders:
+    """Frozen regressors, and where the eyes lie among the tracked points of skin.
 
     eyes are weights [2,P], image-left eye first.
     """
 
-    network: AURegressor
+    networks: tuple[AURegressor, ...]
     eyes: Tensor
 
     def changes(self, identity: Tensor, pictures: Tensor, tracks: Tensor) -> Tensor:
-        """What happens to each unit; gradients flow back to the pictures.
+        """What each network sees happen; gradients flow back to the pictures.
 
         Args:
             identity: pictures [R,3,H,W] in 0..1.
@@ -43,7 +43,7 @@ class AUReader:
             tracks: movements of skin [B,P,5], see `Sample`; they tell where the eyes are.
 
         Returns:
-            [B,12] in AU intensities.
+            [N,B,12] in AU intensities, of N networks.
         """
         side = torch.tensor([identity.shape[-1], identity.shape[-2]])
         points = tracks[: len(identity), :, :2] + tracks[: len(identity), :, 2:4]
@@ -54,24 +54,23 @@ class AUReader:
         ]
         before = for_rows(torch.cat([each[:1] for each in chips]), len(pictures))
         after = torch.stack([each[1:] for each in chips], dim=1).flatten(0, 1)
-        changes: Tensor = self.network(before, after)
-        return changes
+        return torch.stack([network(before, after) for network in self.networks])
 
 
-def reader_for(objectives: Sequence[ObjectiveConfig]) -> AUReader | None:
-    """The reader of a run's objectives; None where none counts what it reads.
+def readers_for(objectives: Sequence[ObjectiveConfig], device: torch.device) -> AUReaders | None:
+    """The readers of a run's objectives; None where none counts what they read.
 
     Raises:
-        CheckpointError: its file is missing, damaged or of another format.
+        CheckpointError: a file is missing, damaged or of another format.
         ConfigError: no file is named.
     """
-    used = [each.au_reader for each in objectives if each.au_weight]
+    used = [each.au_readers for each in objectives if each.au_weight]
     if not used:
         return None
     if not used[0]:
         raise ConfigError(
-            "objective.au_weight needs objective.au_reader: make the file with "
+            "objective.au_weight needs objective.au_readers: make files with "
             "python -m magicface_training.au_regressor --teaching, or set the weight to 0"
         )
-    network = load_regressor(Path(used[0])).requires_grad_(False)
-    return AUReader(network, eye_weights(HeadModel.load()))
+    networks = [load_regressor(Path(file)).requires_grad_(False).to(device) for file in used[0]]
+    return AUReaders(tuple(networks), eye_weights(HeadModel.load()))
