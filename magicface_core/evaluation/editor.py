@@ -27,6 +27,8 @@ class EditSource:
     ``picture`` ``[1,3,R,R]`` and its background + pose picture ``background`` ``[1,3,R,R]``, both
     0..1; ``mask`` ``[1,1,R,R]`` is what an edit may change (0 outside). ``face`` is the detected
     face in coordinates of the 512 crop, None where none was found and exact labels stood in.
+    ``detail`` ``[1,3,S,S]`` is the same picture with more pixels, for editors that change a picture
+    at its own resolution (see ``carrying.py``): with it their crops have its size.
     """
 
     seed: int
@@ -34,6 +36,12 @@ class EditSource:
     background: torch.Tensor
     mask: torch.Tensor
     face: Face | None
+    detail: torch.Tensor | None = None
+
+    @property
+    def finest(self) -> torch.Tensor:
+        """The picture with the most pixels."""
+        return self.picture if self.detail is None else self.detail
 
 
 class Editor(Protocol):
@@ -44,7 +52,8 @@ class Editor(Protocol):
         """What it is shown: the resolution R of its crops, and the region it repaints."""
 
     def edit(self, source: EditSource, deltas: torch.Tensor) -> torch.Tensor:
-        """Edited crops ``[B,3,R,R]`` 0..1, before pasting, for AU deltas ``[B,12]``.
+        """Edited crops ``[B,3,R,R]`` 0..1, before pasting, for AU deltas ``[B,12]``; of the size
+        of the source's ``detail``, where the editor works on that.
 
         The same source and delta give the same crop, up to rounding, whatever else is in the batch.
         """
@@ -131,7 +140,7 @@ class CheckpointEditor:
                 scheduler=self.scheduler,
                 noise=self._noise(source.seed, background.shape[2:]),
             )
-            yield shown_edits(self.checkpoint, source.picture, latents, identity)
+            yield shown_edits(self.checkpoint, source.finest, latents, identity)
 
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         from ..sampling import reconstruct
@@ -150,7 +159,7 @@ class CheckpointEditor:
         if not self.checkpoint.info.keep_detail:
             return None
         if carries_detail(self.checkpoint):
-            return source.picture
+            return source.finest
         return next(self._render(source, no_change_delta(), guidance=1.0))
 
     def _noise(self, seed: int, size: Sequence[int]) -> torch.Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -51,8 +52,13 @@ def floor_pictures(
 def edit_pictures(
     editor: Editor, subject: PreparedIdentity, jobs: Sequence[EditJob], measured: Measured
 ) -> Iterator[np.ndarray]:
-    """The edits of one identity in the order of the jobs, a batch in memory at a time."""
+    """The edits of one identity in the order of the jobs, a batch in memory at a time.
+
+    Pasted ones are what users get; crops have the checkpoint's resolution.
+    """
     source, prepared = _found(subject)
+    if measured == "pasted":
+        source = replace(source, detail=prepared.crop512)
     reference = editor.detail_reference(source) if measured == "pasted" else None
     deltas = torch.stack([job.delta.to_tensor() for job in jobs])
     for crops in streamed(editor, source, deltas):
@@ -70,7 +76,7 @@ def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
 def _result(
     prepared: Prepared, crop: torch.Tensor, reference: torch.Tensor | None, measured: Measured
 ) -> np.ndarray:
-    """A model's crop [1,3,R,R], as it is or pasted (see `results.pasted`)."""
+    """A model's crop [1,3,R,R] or [1,3,512,512], as it is or pasted (see `results.pasted`)."""
     if measured == "crop":
         return _finished(crop)
     return np.asarray(pasted(prepared, crop, reference, AUDelta()).crop)
