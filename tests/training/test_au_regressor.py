@@ -70,7 +70,7 @@ def test_its_people_are_nobody_else_s() -> None:
     measuring, teaching = (seeds_of(*choice) for choice in (MEASURING, TEACHING))
     everyone = [*measuring, *teaching]
     assert {split_of(seed) for seed in everyone} == {"train"}
-    assert len(set(everyone)) == len(everyone) == 180 + 24 + 300 + 24
+    assert len(set(everyone)) == len(everyone) == 360 + 24 + 300 + 24
     assert min(everyone) > 20_000 + 10 * TRAIN_IDENTITIES
     assert MEASURING[0].seed != TEACHING[0].seed
 
@@ -82,7 +82,7 @@ def test_options_change_the_recipe() -> None:
     plain = argparse.Namespace(teaching=False, **words)
     assert au_regressor.chosen(plain) == replace(Recipe(), held_out=3)
     plain.data, plain.seed = Path("shards"), 7
-    assert au_regressor.chosen(plain) == Recipe(held_out=3, steps=1600, seed=7)
+    assert au_regressor.chosen(plain) == Recipe(held_out=3, seed=7)
 
 
 def test_it_learns_of_edit_sets_and_is_measured_on_other_people(
