@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "synthetic"
 PROTOCOLS = ("paper", "quick", "single-au")
-RUN_OPTIONS = ("pictures", "guidance_sweep", "compare")
+RUN_OPTIONS = ("pictures", "compare")
+SWEPT = f"--protocol {SYNTHETIC} --guidance-sweep"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "while the model edits (default 0: none, take turns)",
     )
     add_sampling(parser)
+    parser.add_argument(
+        "--guidance-sweep",
+        type=not_negative,
+        nargs="+",
+        metavar="ALPHA",
+        help="a run for each guidance, and the curve over them; of protocol synthetic the single "
+        "AUs at +4 of 8 identities, each rendered once (needs --json)",
+    )
     _add_synthetic(parser.add_argument_group("protocol synthetic"))
     _add_run(parser.add_argument_group("protocols paper, quick and single-au"))
     add_backends(parser, "parser", "au_estimator")
@@ -112,13 +121,6 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         "installed)",
     )
     group.add_argument(
-        "--guidance-sweep",
-        type=not_negative,
-        nargs="+",
-        metavar="ALPHA",
-        help="a run for each guidance, and the curve over them",
-    )
-    group.add_argument(
         "--from",
         dest="rows",
         type=Path,
@@ -143,6 +145,11 @@ def run(args: argparse.Namespace) -> int:
     """
     _check_mode(args)
     if args.rows is None and args.protocol == SYNTHETIC:
+        if args.guidance_sweep:
+            from .synthetic_sweep import evaluate_sweep
+
+            print(evaluate_sweep(args, _load_editor))
+            return 0
         from .synthetic_command import evaluate_synthetic
 
         text, code = evaluate_synthetic(args, _load_editor)
@@ -162,8 +169,9 @@ def _check_mode(args: argparse.Namespace) -> None:
         ]
         mode = "--from"
     elif args.protocol == SYNTHETIC:
-        misplaced = [name for name in RUN_OPTIONS if _given(args, name)]
-        mode = "--protocol synthetic"
+        refused = (*RUN_OPTIONS, "out", "check", "sheet") if args.guidance_sweep else RUN_OPTIONS
+        misplaced = [name for name in refused if _given(args, name)]
+        mode = SWEPT if args.guidance_sweep else f"--protocol {SYNTHETIC}"
     else:
         misplaced = [name for name in ("json", "sheet", "check", "compare") if _given(args, name)]
         mode = f"--protocol {args.protocol}"
@@ -173,6 +181,7 @@ def _check_mode(args: argparse.Namespace) -> None:
     if args.rows is None:
         synthetic = args.protocol == SYNTHETIC
         outputs = ("json", "out", "check") if synthetic else ("out",)
+        outputs = outputs[:1] if args.guidance_sweep else outputs
         missing = [] if _given(args, "model") else ["model"]
         if not any(_given(args, name) for name in outputs):
             missing.append(outputs[0])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .au_regressor import AURegressor
 
 KEPT = 64
-"""Readings of renderings that are remembered: more than one identity has pictures."""
+"""Readings of renderings that are remembered by default: more than an identity has pictures."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,12 @@ class Seen:
 class Reader:
     """Reads faces; a rendering that is source of one edit and answer to another is read once."""
 
-    def __init__(self, perception: Perception, regressor: AURegressor | None = None) -> None:
+    def __init__(
+        self, perception: Perception, regressor: AURegressor | None = None, kept: int = KEPT
+    ) -> None:
         self._perception = perception
         self._regressor = regressor
+        self._limit = kept
         self._kept: OrderedDict[bytes, Seen | None] = OrderedDict()
 
     def read(self, picture: torch.Tensor) -> Seen | None:
@@ -58,7 +61,7 @@ class Reader:
         key = picture.numpy().tobytes()
         if key not in self._kept:
             self._kept[key] = self.read(picture)
-            if len(self._kept) > KEPT:
+            if len(self._kept) > self._limit:
                 self._kept.popitem(last=False)
         return self._kept[key]
 

@@ -128,12 +128,13 @@ def run_settings(model: str, editor: CheckpointEditor, jobs: Sequence[EditJob]) 
         "protocol_version": PROTOCOL_VERSION,
         "jobs_sha256": jobs_sha256(jobs),
         "regressor_sha256": file_sha256(ASSET),
-        "checkpoint": _checkpoint(model, editor),
-        "sampling": _sampling(editor),
+        "checkpoint": checkpoint_facts(model, editor),
+        "sampling": sampling_facts(editor),
     }
 
 
-def _checkpoint(model: str, editor: CheckpointEditor) -> dict[str, Any]:
+def checkpoint_facts(model: str, editor: CheckpointEditor) -> dict[str, Any]:
+    """What tells a checkpoint from others, for reports."""
     from ..network.checkpoint import resolve_checkpoint
 
     return {
@@ -143,7 +144,8 @@ def _checkpoint(model: str, editor: CheckpointEditor) -> dict[str, Any]:
     }
 
 
-def _sampling(editor: CheckpointEditor) -> dict[str, Any]:
+def sampling_facts(editor: CheckpointEditor) -> dict[str, Any]:
+    """How an editor samples, for reports."""
     return {
         "seed": editor.seed,
         "steps": editor.steps,
@@ -164,11 +166,11 @@ def _report(
         "protocol": args.protocol,
         "protocol_version": PROTOCOL_VERSION,
         **summarise(records, held_out=own_error()),
-        "checkpoint": _checkpoint(args.model, editor),
+        "checkpoint": checkpoint_facts(args.model, editor),
         "settings": {
             "seed_start": args.seed_start,
             "identities": len({record.seed for record in records}),
-            **_sampling(editor),
+            **sampling_facts(editor),
         },
         "versions": versions(),
         "machine": machine(str(editor.checkpoint.device)),

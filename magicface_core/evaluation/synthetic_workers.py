@@ -17,7 +17,7 @@ from ..perception.graph import one_thread
 from ..synthetic import HeadModel
 from .au_regressor import load_regressor
 from .editor import Editor
-from .measure import CaseResult, Clock, measure_case
+from .measure import Case, CaseResult, Clock, measure_case
 from .readings import Reader
 from .records import EditJob, EditRecord
 from .run_command import worker_processes
@@ -81,18 +81,22 @@ class Bench:
         self.reader = Reader(self.perception, load_regressor())
         self.head_model = HeadModel.load()
 
+    def cases(self, task: Task, clock: Clock | None = None) -> Iterator[Case]:
+        """The sources of one identity with their exact answers."""
+        return synthetic_cases(
+            [task.seed],
+            task.jobs,
+            framing=self.editor.framing,
+            head_model=self.head_model,
+            perception=self.perception,
+            clock=clock,
+        )
+
     def measure(self, task: Task) -> Measured:
         """All edits of one identity."""
         clock = Clock()
         with one_thread():
-            cases = synthetic_cases(
-                [task.seed],
-                task.jobs,
-                framing=self.editor.framing,
-                head_model=self.head_model,
-                perception=self.perception,
-                clock=clock,
-            )
+            cases = self.cases(task, clock)
             results = [measure_case(self.editor, case, self.reader, clock) for case in cases]
         records = tuple(record for result in results for record in result.records)
         kept = tuple(results) if task.pictures else ()
@@ -116,10 +120,10 @@ def measured_identities(
 
 
 def _measure(loader: EditorLoader, task: Task) -> Measured:
-    return _bench_of(loader).measure(task)
+    return bench_of(loader).measure(task)
 
 
 @lru_cache(maxsize=1)
-def _bench_of(loader: EditorLoader) -> Bench:
+def bench_of(loader: EditorLoader) -> Bench:
     """Loaded once per process."""
     return Bench(loader.load())

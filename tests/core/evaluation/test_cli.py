@@ -68,6 +68,8 @@ def test_the_protocols_are_the_planned_ones() -> None:
         (["mini"], "needs --json"),
         (["--json", "out.json"], "needs CHECKPOINT"),
         (["mini", "--json", "out.json", "--pictures", "x"], "--pictures cannot be used with"),
+        (["mini", "--guidance-sweep", "1"], "synthetic --guidance-sweep needs --json"),
+        (["mini", "--guidance-sweep", "1", "--out", "run"], "--out cannot be used with"),
         (["mini", "--protocol", "paper"], "--protocol paper needs --out"),
         (["mini", "--protocol", "quick", "--out", "run", "--json", "x"], "--json cannot be used"),
         (["mini", "--protocol", "quick", "--out", "run", "--compare", "x"], "--compare cannot"),
