@@ -15,23 +15,29 @@ class Counting(Reader):
 
     looked = 0
 
-    def __init__(self) -> None:
-        super().__init__(None)  # type: ignore[arg-type]
+    def __init__(self, kept: int = readings.KEPT) -> None:
+        super().__init__(None, kept=kept)  # type: ignore[arg-type]
 
     def read(self, picture: torch.Tensor) -> Seen | None:
         self.looked += 1
         return None
 
 
-def test_a_rendering_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rendering_is_read_once() -> None:
     reader, pictures = Counting(), torch.rand(3, 1, 3, 8, 8)
     for picture in (*pictures, *pictures):
         assert reader.rendered(picture) is None
     assert reader.looked == 3
-    monkeypatch.setattr(readings, "KEPT", 1)
-    reader.rendered(torch.zeros(1, 3, 8, 8))
+
+
+def test_the_oldest_reading_is_dropped() -> None:
+    reader, pictures = Counting(kept=2), torch.rand(3, 1, 3, 8, 8)
+    for picture in pictures:
+        reader.rendered(picture)
+    reader.rendered(pictures[2])
+    assert reader.looked == 3
     reader.rendered(pictures[0])
-    assert reader.looked == 5, "the oldest reading was dropped"
+    assert reader.looked == 4
 
 
 def seen(*pose: float) -> Seen:
