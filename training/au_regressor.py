@@ -112,9 +112,7 @@ def make(path: Path, recipe: Recipe, people: People) -> None:
     further = range(people.first_held_out, people.first_held_out + recipe.held_out)
     faces, held_out = render_faces(model, seeds), render_faces(model, further)
     network = train(faces, recipe)
-    found = held_out_error(network, held_out)
-    logger.info("held-out people: %s", json.dumps(found))
-    save_regressor(network, path, {"held_out": found, "recipe": asdict(recipe)})
+    _save(network, path, recipe, held_out_error(network, held_out))
 
 
 def make_of_edit_sets(path: Path, recipe: Recipe, data: Path) -> None:
@@ -124,10 +122,14 @@ def make_of_edit_sets(path: Path, recipe: Recipe, data: Path) -> None:
     faces = edit_set_faces(sets)
     taught = torch.arange(len(sets)).repeat_interleave(sets.scenes) % HELD_OUT != 0
     network = train(faces.of(taught), recipe)
-    found = {"people": int((~taught).sum()) // sets.scenes}
-    error = {"mse": reading_error(network, faces.of(~taught))}
-    logger.info("held-out people: %s", json.dumps(found | error))
-    save_regressor(network, path, {"held_out": found | error, "recipe": asdict(recipe)})
+    people = int((~taught).sum()) // sets.scenes
+    error = reading_error(network, faces.of(~taught))
+    _save(network, path, recipe, {"people": people, "mse": error})
+
+
+def _save(network: AURegressor, path: Path, recipe: Recipe, found: dict[str, object]) -> None:
+    logger.info("held-out people: %s", json.dumps(found))
+    save_regressor(network, path, {"held_out": found, "recipe": asdict(recipe)})
 
 
 def train(faces: Faces, recipe: Recipe) -> AURegressor:
@@ -190,9 +192,7 @@ def gaussian_blur(pictures: Tensor, sigma: float) -> Tensor:
 @torch.no_grad()
 def reading_error(network: Callable[[Tensor, Tensor], Tensor], faces: Faces) -> float:
     """Mean squared error of all changes, read from the first picture of each scene on."""
-    chips = faces.chips.float() / 255
-    read = torch.stack([network(one[:1].expand(len(one), -1, -1, -1), one) for one in chips])
-    change = faces.aus - faces.aus[:, :1]
+    read, change = _read_changes(network, faces)
     return round(float((read - change)[:, 1:].square().mean()), 4)
 
 
@@ -205,9 +205,7 @@ def held_out_error(network: Callable[[Tensor, Tensor], Tensor], faces: Faces) ->
              (0 for a unit that nobody shows)
     leakage  largest change read of another unit per unit changed, and ``leaks`` who into whom
     """
-    chips = faces.chips.float() / 255
-    read = torch.stack([network(one[:1].expand(len(one), -1, -1, -1), one) for one in chips])
-    change = faces.aus - faces.aus[:, :1]
+    read, change = _read_changes(network, faces)
     error = (read - change)[:, 1:].square()
     singles, seen = change[:, 1 : 1 + SINGLES], read[:, 1 : 1 + SINGLES]
     squares = singles.square().sum((0, 1)).clamp_min(LEAST)[:, None]
@@ -215,13 +213,22 @@ def held_out_error(network: Callable[[Tensor, Tensor], Tensor], faces: Faces) ->
     leaks = slopes.abs().fill_diagonal_(0)
     row, column = divmod(int(leaks.argmax()), UNITS)
     return {
-        "people": len(chips),
+        "people": len(faces.chips),
         "mse": round(float(error.mean()), 4),
         "unit_mse": _by_unit(error.mean((0, 1))),
         "slope": _by_unit(slopes.diagonal()),
         "leakage": round(float(leaks.max()), 4),
         "leaks": f"AU{AU_ORDER[row]} into AU{AU_ORDER[column]}",
     }
+
+
+def _read_changes(
+    network: Callable[[Tensor, Tensor], Tensor], faces: Faces
+) -> tuple[Tensor, Tensor]:
+    """Changes [n,E,12] from everyone's first picture on: as read, and as labelled."""
+    chips = faces.chips.float() / 255
+    read = torch.stack([network(one[:1].expand(len(one), -1, -1, -1), one) for one in chips])
+    return read, faces.aus - faces.aus[:, :1]
 
 
 def _by_unit(values: Tensor) -> dict[str, float]:
