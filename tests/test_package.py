@@ -36,8 +36,8 @@ sys.addaudithook(refuse)
 spec = importlib.util.spec_from_file_location("pack", sys.argv[1])
 spec.loader.exec_module(importlib.util.module_from_spec(spec))
 after_door = [name for name in sys.modules if name.startswith("magicface")]
-import magicface_core, magicface_core.aus, magicface_core.errors, magicface_core.presets
-magicface_core.presets.load_presets()
+import magicface_core, magicface_core.aus, magicface_core.errors, magicface_core.expressions.presets
+magicface_core.expressions.presets.load_presets()
 print(json.dumps([after_door, sorted(sys.modules)]))
 """
 

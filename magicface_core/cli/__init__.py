@@ -35,7 +35,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("pose", ".pose", "write the background + pose picture of a face"),
     Command("sweep", ".sweep", "one action unit over a range of strengths, as a labelled grid"),
     Command("attention", ".attention", "where the denoiser looks in an edit, as a labelled sheet"),
-    Command("evaluate", "..evaluation.cli", "measure a checkpoint, as the paper does or exactly"),
+    Command(
+        "evaluate",
+        "magicface_training.evaluation.cli",
+        "measure a checkpoint, as the paper does or exactly",
+    ),
     Command("models", ".models", "list, fetch, check, convert and remove weights for full quality"),
     Command("doctor", ".doctor", "show versions, device, what is missing; or check a photograph"),
 )
