@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..aus import AUDelta
 
 if TYPE_CHECKING:
-    from magicface_training.evaluation.metrics import BackgroundError
+    from .background import BackgroundError
 
 SAME_PERSON_DISTANCE = 0.6
 """Identity embeddings nearer than this usually belong to one person."""

@@ -18,12 +18,11 @@ from ..expressions.building import rounded
 from ..framing.placing import crop_for_face
 from ..perception.identity import identity_distance
 from ..pictures.batches import frame, frame_count
+from .background import BackgroundError, background_error
 from .charts import PORTRAIT_SIZE, edit_charts
 from .findings import FrameReport, findings
 
 if TYPE_CHECKING:
-    from magicface_training.evaluation.metrics import BackgroundError
-
     from ..perception import AUEstimate, Face, Perception
 
 FORMAT, VERSION = "magicface-report", 1
@@ -156,8 +155,6 @@ def _measure(before: _Seen, after: _Seen, requested: AUDelta, region: Tensor | N
 def _background(original: Tensor, edited: Tensor, region: Tensor | None) -> BackgroundError | None:
     if region is None or not bool((region == 0).any()):
         return None
-    from magicface_training.evaluation.metrics import background_error
-
     return background_error(edited, original, region)
 
 

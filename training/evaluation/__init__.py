@@ -3,7 +3,7 @@
 `metrics` holds the measures and their error bars, `editor` what an editor must offer. Two kinds of
 protocols are built on them:
 
-- with exact answers: `synthetic_jobs` lists the edits, `synthetic_protocol` renders test
+- with exact answers (`exact`): `jobs` lists the edits, `synthetic_protocol` renders test
   identities, `measure` makes one row (`records`) per edit with `readings` and the `au_regressor`,
   `synthetic_workers` spreads that over processes, `synthetic_folder` keeps rows on disk, `report`
   makes tables and JSON, and `acceptance` says whether a checkpoint is good enough;
@@ -15,23 +15,13 @@ protocols are built on them:
 """
 
 from .editor import CheckpointEditor, Editor, EditSource
-from .metrics import (
-    BackgroundError,
-    ChangedError,
-    background_error,
-    bootstrap_interval,
-    changed_error,
-    identity_distance,
-    pooled,
-)
+from .metrics import ChangedError, bootstrap_interval, changed_error, identity_distance, pooled
 
 __all__ = [
-    "BackgroundError",
     "ChangedError",
     "CheckpointEditor",
     "EditSource",
     "Editor",
-    "background_error",
     "bootstrap_interval",
     "changed_error",
     "identity_distance",

@@ -81,25 +81,6 @@ def pooled(errors: Iterable[ChangedError]) -> ChangedError:
     return sum(errors, ChangedError())
 
 
-@dataclass(frozen=True)
-class BackgroundError:
-    """Difference of edit and source outside the mask: root mean square and largest, range 0..1."""
-
-    rmse: float
-    largest: float
-
-
-def background_error(
-    edit: torch.Tensor, source: torch.Tensor, mask: torch.Tensor
-) -> BackgroundError:
-    """Error where ``mask`` is exactly zero; NaN when the mask leaves no background at all."""
-    outside = (mask == 0).expand_as(source)
-    difference = (edit.double() - source.double()).abs()[outside]
-    if difference.numel() == 0:
-        return BackgroundError(math.nan, math.nan)
-    return BackgroundError(float(difference.square().mean().sqrt()), float(difference.max()))
-
-
 def masked_rmse(edit: torch.Tensor, answer: torch.Tensor, where: torch.Tensor) -> float:
     """Root mean square difference where a bool mask ``[1,1,H,W]`` is True; NaN where nowhere."""
     difference = (edit.double() - answer.double())[where.expand_as(edit)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from magicface_training.evaluation.metrics import BackgroundError
 
 from magicface_core.aus import AUDelta
+from magicface_core.report.background import BackgroundError
 from magicface_core.report.findings import FrameReport, findings
 
 SURE = (0.8,) * 12

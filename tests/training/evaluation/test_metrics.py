@@ -9,7 +9,6 @@ import pytest
 import torch
 from magicface_training.evaluation.metrics import (
     ChangedError,
-    background_error,
     bootstrap_interval,
     changed_error,
     identity_distance,
@@ -17,6 +16,8 @@ from magicface_training.evaluation.metrics import (
     pooled,
     ratio_interval,
 )
+
+from magicface_core.report.background import background_error
 
 
 def picture(*pixels: tuple[float, float, float]) -> torch.Tensor:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from magicface_core.framing.placing import paste_back
+from magicface_core.report.background import background_error
 
 from ..conditions import whole_crop
 from ..editor import Editor, EditSource
-from ..metrics import background_error, changed_error, masked_rmse, mixture
+from ..metrics import changed_error, masked_rmse, mixture
 from .readings import Reader, identity_between, pose_between, readings
 from .records import FULL_STRENGTH, EditJob, EditRecord
 from .sharpness import gradient_energy

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from magicface_core.aus import AUDelta, AUVector
+from magicface_core.report.background import BackgroundError
 
-from ..metrics import BackgroundError, ChangedError
+from ..metrics import ChangedError
 from .sharpness import GradientEnergy
 
 JobKind = Literal["single", "negative", "two", "emotion", "combination"]

@@ -14,11 +14,12 @@ import torch
 
 from magicface_core.aus import AU_ORDER
 from magicface_core.pictures.images import to_tensor
+from magicface_core.report.background import background_error
 
 from ..editor import Editor
 from ..exact.records import EditJob
 from ..identities import PreparedIdentity
-from ..metrics import background_error, identity_distance
+from ..metrics import identity_distance
 from ..provenance import versions
 from .instruments import InstrumentChoice, Reading, loaded
 from .renderings import FLOORS, Measured, edit_pictures, floor_pictures, original

@@ -13,7 +13,9 @@ from magicface_training.evaluation.exact.acceptance import LIMITS, acceptance_ta
 from magicface_training.evaluation.exact.jobs import synthetic_jobs
 from magicface_training.evaluation.exact.records import AUReadings, EditJob, EditRecord
 from magicface_training.evaluation.exact.report import summarise
-from magicface_training.evaluation.metrics import BackgroundError, ChangedError
+from magicface_training.evaluation.metrics import ChangedError
+
+from magicface_core.report.background import BackgroundError
 
 Change = Callable[[EditRecord], EditRecord]
 

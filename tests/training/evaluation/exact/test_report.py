@@ -15,10 +15,11 @@ from magicface_training.evaluation.exact.report import (
     write_json,
 )
 from magicface_training.evaluation.exact.sharpness import GradientEnergy
-from magicface_training.evaluation.metrics import BackgroundError, ChangedError
+from magicface_training.evaluation.metrics import ChangedError
 from magicface_training.evaluation.provenance import file_hashes, machine, versions
 
 from magicface_core.aus import AUDelta
+from magicface_core.report.background import BackgroundError
 
 
 def record(

@@ -9,9 +9,10 @@ import pytest
 import torch
 from magicface_training.evaluation.exact.records import AUReadings, EditRecord
 from magicface_training.evaluation.exact.response import response_lines, response_summary
-from magicface_training.evaluation.metrics import BackgroundError, ChangedError, mixture
+from magicface_training.evaluation.metrics import ChangedError, mixture
 
 from magicface_core.aus import AU_ORDER, AUDelta, AUVector
+from magicface_core.report.background import BackgroundError
 
 
 def test_a_mixture_is_taken_apart() -> None:

@@ -20,11 +20,12 @@ from magicface_training.evaluation.exact.records import AUReadings, EditRecord
 from magicface_training.evaluation.exact.report import edit_rows
 from magicface_training.evaluation.exact.sweep import curve_point, sweep_jobs
 from magicface_training.evaluation.exact.workers import ArgumentsLoader, Task, measured_identities
-from magicface_training.evaluation.metrics import BackgroundError, ChangedError
+from magicface_training.evaluation.metrics import ChangedError
 from magicface_training.synthetic import HeadModel
 
 from magicface_core.aus import AUDelta, AUVector
 from magicface_core.network.tiny import write_tiny_checkpoint
+from magicface_core.report.background import BackgroundError
 
 
 def test_the_single_units_at_full_strength_are_swept() -> None:
