@@ -34,9 +34,10 @@ from torch.nn import functional as F
 from magicface_core import MagicFace
 from magicface_core.aus import DEMO_EDITS
 from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.framing.background import background_frames
 from magicface_core.framing.crops import FaceCrops, crop_faces
-from magicface_core.framing.preparation import Framing
-from magicface_core.pasting.frames import background_frames, paste_frames
+from magicface_core.framing.framing import Framing
+from magicface_core.pasting.frames import paste_frames
 from magicface_core.pictures.images import load_image, to_tensor, to_uint8
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"

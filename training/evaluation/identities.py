@@ -19,8 +19,10 @@ from PIL import Image
 
 from magicface_core.errors import FaceTooSmallError, NoFaceError
 from magicface_core.files import file_sha256
-from magicface_core.framing.preparation import Framing, Prepared, prepare, reduce_to
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.preparation import Prepared, prepare
 from magicface_core.pictures.images import load_image
+from magicface_core.pictures.resampling import reduce_to
 
 from .editor import EditSource
 from .exact.protocol import POSE_SPREAD, SCENE_STREAM, check_seeds

@@ -28,7 +28,7 @@ from .measure import Case, Clock
 from .records import EditJob
 
 if TYPE_CHECKING:
-    from magicface_core.framing.preparation import Framing
+    from magicface_core.framing.framing import Framing
     from magicface_core.perception import Perception
 
     from ...synthetic import HeadModel, Rendering
