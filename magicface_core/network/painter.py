@@ -3,13 +3,13 @@
 An edit that moves skin (see ``autoencoder.py``) stays sharp, but what lips that part lay open was
 never in the picture: moving draws out what lies beside it. Where the latents' vectors draw the
 picture out, the painter says for each pixel how surely something new appears. Right below the upper
-lip that is light, a row of teeth, and dark below, the mouth:
+lip that is light, a row of teeth, and dark below, the mouth (`teeth`):
 
     colour = dark + lightness * (light - dark)
     result = moved + opacity * (colour - moved)
 
-The opacity comes from a small U-Net over a window around the mouth. Both are kept as logits, so
-that their edges are sharp at any resolution. The two colours of a window follow from the brightness
+The opacity comes from a small U-Net over a window around the mouth. It is kept as logits, so that
+its edges are sharp at any resolution. The two colours of a window follow from the brightness
 of its skin, and their hues are mixtures of the picture's own (`hues`): a grey photograph stays
 grey, and a toned one keeps its tone, whatever the weights are. Decoders that see their source are
 known from inpainting (Zhu et al., "Designing a Better Asymmetric VQGAN for StableDiffusion", 2023).
@@ -51,6 +51,8 @@ SEEN_MOVEMENT, SEEN_CHANGE = 20.0, 3.0
 TOOTH_HEIGHT, CORNER, TOOTH_EDGE = 5.5, 3.0, 0.8
 """How far below the upper lip teeth show, how far the corners of the mouth are dark, in pixels, and
 how steeply teeth end."""
+TOOTH_WIDTH, GAP_WIDTH, GAP_DEPTH = 4.6, 0.35, 1.0
+"""Of a tooth, of the dark between two, and how dark that is."""
 SHARPNESS = 2.0
 """Factor of the logits in whole pictures, whose pixels are finer than the painter's."""
 
@@ -109,25 +111,26 @@ class Scene:
 class Answer:
     """What is to be painted on H x W pixels.
 
-    opacity    [B,1,H,W], logits: painted rather than moved
-    lightness  [B,1,H,W], logits: a tooth rather than the dark of the mouth
-    light      [B,3,H,W], colour of what is light, about -1..1
-    dark       [B,3,H,W], colour of the rest
-    weight     [B,1,H,W] 0..1, of the opacity
+    opacity  [B,1,H,W], logits: painted rather than moved
+    light    [B,3,H,W], colour of teeth, about -1..1
+    dark     [B,3,H,W], colour of the rest
+    weight   [B,1,H,W] 0..1, of the opacity
     """
 
     opacity: Tensor
-    lightness: Tensor
     light: Tensor
     dark: Tensor
     weight: Tensor
 
-    def over(self, moved: Tensor, sharpness: float = 1.0) -> Tensor:
-        """The painted picture, of the moved one [B,3,H,W]."""
-        lightness = torch.sigmoid(sharpness * self.lightness)
-        opacity = torch.sigmoid(sharpness * self.opacity) * self.weight
+    def over(self, moved: Tensor, scale: float = 1.0, sharpness: float = 1.0) -> Tensor:
+        """The painted picture, of the moved one [B,3,H,W].
+
+        scale is how many pixels are one of the painter's.
+        """
+        opening = torch.sigmoid(sharpness * self.opacity) * self.weight
+        lightness = torch.sigmoid(sharpness * teeth(opening, scale))
         colour = self.dark + lightness * (self.light - self.dark)
-        return moved + opacity * (colour - moved)
+        return moved + opening * (colour - moved)
 
 
 class Painter(nn.Module):
@@ -168,7 +171,9 @@ class Painter(nn.Module):
         side = picture.shape[-1]
         whole = (resized(self._placed(part), side) for part in vars(self.answer(scene)).values())
         own = in_own_hues(change, scene.source)
-        return Answer(*whole).over(fetched(picture + resized(own, side), vectors), SHARPNESS)
+        return Answer(*whole).over(
+            fetched(picture + resized(own, side), vectors), side / self.size, SHARPNESS
+        )
 
     def answer(self, scene: Scene) -> Answer:
         """What to paint on the window of a scene."""
@@ -189,8 +194,7 @@ class Painter(nn.Module):
         seen += [F.avg_pool2d(self.cut(field), PLACE) for field in fields]
         opacity = self._logits(torch.cat(seen, dim=1))
         weight = scene.weight * _fade(source) * self.cut(scene.opening)
-        lightness = _teeth(torch.sigmoid(opacity) * weight)
-        return Answer(opacity, lightness, *self._colours(source, known), weight)
+        return Answer(opacity, *self._colours(source, known), weight)
 
     def cut(self, frames: Tensor) -> Tensor:
         """The window of frames [B,C,S,S]."""
@@ -217,13 +221,18 @@ class Painter(nn.Module):
         return F.pad(part, (left, self.size - right, top, self.size - bottom))
 
 
-def _teeth(opening: Tensor) -> Tensor:
-    """Logits of a row of upper teeth in an opening [B,1,H,W] 0..1; the corners stay dark."""
-    below = torch.cumsum(opening, dim=2)
-    right = torch.cumsum(opening, dim=3)
-    left = torch.cumsum(opening.flip(3), dim=3).flip(3)
+def teeth(opening: Tensor, scale: float = 1.0) -> Tensor:
+    """Logits [B,1,H,W] of a row of upper teeth in an opening [B,1,H,W] 0..1.
+
+    They end `TOOTH_HEIGHT` below the upper lip and `CORNER` before the corners of the mouth, in
+    pixels of the painter, and have gaps, one of them in the middle.
+    """
+    below, right = torch.cumsum(opening, dim=2) / scale, torch.cumsum(opening, dim=3) / scale
+    left = torch.cumsum(opening.flip(3), dim=3).flip(3) / scale
     inside = torch.minimum(TOOTH_HEIGHT - below, torch.minimum(left, right) - CORNER)
-    return TOOTH_EDGE * inside
+    along = (right - left) / (2 * TOOTH_WIDTH)
+    gap = TOOTH_WIDTH * (along - along.round())
+    return TOOTH_EDGE * inside - GAP_DEPTH * torch.exp(-((gap / GAP_WIDTH) ** 2))
 
 
 def statistics(light: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.network.checkpoint import load_autoencoder
-from magicface_core.network.painter import Painter, Scene, hues, in_own_hues
+from magicface_core.network.painter import Painter, Scene, hues, in_own_hues, teeth
 
 SIZE = 64
 WINDOW = [16, 32, 48, 64]
@@ -76,16 +76,26 @@ def test_a_picture_that_is_pressed_together_is_not_painted(painter: Painter) -> 
     torch.testing.assert_close(painter(picture, change, -vectors), moved, rtol=0, atol=1e-5)
 
 
-def test_teeth_lie_below_the_upper_lip_and_not_in_the_corners(painter: Painter) -> None:
-    answer = painter.answer(Scene.of(*edit(), SIZE))
-    opening = torch.sigmoid(answer.opacity) * answer.weight > 0.5
-    light = (answer.lightness > 0) & opening
-    rows, columns = (torch.nonzero(opening[0, 0].any(dim)).flatten() for dim in (1, 0))
-    middle = int(columns.float().mean())
-    assert bool(light[0, 0, rows[1], middle])
-    assert not bool(light[0, 0, rows[-1], middle])
-    assert not light[0, 0, :, columns[0]].any()
-    assert not light[0, 0, :, columns[-1]].any()
+def test_teeth_lie_below_the_upper_lip_and_not_in_the_corners() -> None:
+    opening = torch.zeros(1, 1, 32, 64)
+    opening[..., 8:28, 12:52] = 1
+    light = (teeth(opening) > 0)[0, 0]
+    assert light[9, 20:44].float().mean() > 0.6
+    assert not light[20:].any()
+    assert not light[:, 12:14].any()
+    assert not light[:, 50:].any()
+
+
+def test_teeth_have_gaps_at_any_size() -> None:
+    counts = []
+    for scale in (2, 4):
+        opening = torch.zeros(1, 1, 16 * scale, 64 * scale)
+        opening[..., 12 * scale : 52 * scale] = 1
+        row = teeth(opening, scale)[0, 0, scale]
+        lows = (row[1:-1] < row[:-2]) & (row[1:-1] <= row[2:])
+        counts.append(int(lows[14 * scale : 50 * scale].sum()))
+    assert min(counts) > 4
+    assert abs(counts[0] - counts[1]) <= 1
 
 
 def test_a_grey_picture_stays_grey_whatever_the_latents_say(painter: Painter) -> None:
