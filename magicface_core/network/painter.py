@@ -18,7 +18,7 @@ known from inpainting (Zhu et al., "Designing a Better Asymmetric VQGAN for Stab
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -112,8 +112,8 @@ class Answer:
     """What is to be painted on H x W pixels.
 
     opacity  [B,1,H,W], logits: painted rather than moved
-    light    [B,3,H,W], colour of teeth, about -1..1
-    dark     [B,3,H,W], colour of the rest
+    light    [B,3,1,1], colour of teeth, about -1..1
+    dark     [B,3,1,1], colour of the rest
     weight   [B,1,H,W] 0..1, of the opacity
     """
 
@@ -169,9 +169,12 @@ class Painter(nn.Module):
         """
         scene = Scene.of(picture, change, vectors, self.size)
         side = picture.shape[-1]
-        whole = (resized(self._placed(part), side) for part in vars(self.answer(scene)).values())
+        answer = self.answer(scene)
+        opacity, weight = (
+            resized(self._placed(part), side) for part in (answer.opacity, answer.weight)
+        )
         own = in_own_hues(change, scene.source)
-        return Answer(*whole).over(
+        return replace(answer, opacity=opacity, weight=weight).over(
             fetched(picture + resized(own, side), vectors), side / self.size, SHARPNESS
         )
 
@@ -208,11 +211,11 @@ class Painter(nn.Module):
         return F.pixel_shuffle(said, PLACE)
 
     def _colours(self, source: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Of what is light and of what is dark, [B,3,H,W] each, the same all over the window."""
+        """Of what is light and of what is dark, [B,3,1,1] each, the same all over the window."""
         amounts = self.colours(known).unflatten(1, (2, 4))
         hue = torch.einsum("bij,bkj->bki", hues(source), amounts[:, :, 1:])
         colours = known[:, 2, None, None] + amounts[:, :, :1] + hue
-        light, dark = colours[..., None, None].expand(-1, -1, -1, *source.shape[-2:]).unbind(1)
+        light, dark = colours[..., None, None].unbind(1)
         return light, dark
 
     def _placed(self, part: Tensor) -> Tensor:
