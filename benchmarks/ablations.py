@@ -27,23 +27,23 @@ from halved_edit_sets import halve
 from magicface_training.autoencoder import main as fit_autoencoder
 from magicface_training.comparison import config_hash
 from magicface_training.config import SHIPPED, TrainConfig, parse_config
+from magicface_training.evaluation.editor import CheckpointEditor
+from magicface_training.evaluation.exact.au_regressor import load_regressor
+from magicface_training.evaluation.exact.measure import Case, measure_case
+from magicface_training.evaluation.exact.pooling import People
+from magicface_training.evaluation.exact.protocol import synthetic_cases
+from magicface_training.evaluation.exact.readings import Reader
+from magicface_training.evaluation.exact.report import estimate
+from magicface_training.evaluation.exact.sweep import RESAMPLES, curve_point, sweep_jobs
+from magicface_training.evaluation.provenance import machine, versions
+from magicface_training.evaluation.tables import Cell, Table
+from magicface_training.synthetic import HeadModel
 from magicface_training.train import train
 
-from magicface_core.evaluation.au_regressor import load_regressor
-from magicface_core.evaluation.editor import CheckpointEditor
-from magicface_core.evaluation.measure import Case, measure_case
-from magicface_core.evaluation.pooling import People
-from magicface_core.evaluation.provenance import machine, versions
-from magicface_core.evaluation.readings import Reader
-from magicface_core.evaluation.report import estimate
-from magicface_core.evaluation.synthetic_protocol import synthetic_cases
-from magicface_core.evaluation.synthetic_sweep import RESAMPLES, curve_point, sweep_jobs
-from magicface_core.evaluation.tables import Cell, Table
 from magicface_core.files import write_file
+from magicface_core.framing.preparation import Framing
 from magicface_core.network.checkpoint import load_checkpoint
 from magicface_core.perception import Perception
-from magicface_core.preparation import Framing
-from magicface_core.synthetic import HeadModel
 
 logger = logging.getLogger(__name__)
 BASE = Path(__file__).with_suffix(".yaml")

@@ -14,7 +14,7 @@ import torch
 
 import magicface_core
 from magicface_core import AUDelta, MagicFace
-from magicface_core.images import load_image
+from magicface_core.pictures.images import load_image
 
 TARGET_SECONDS, TARGET_BYTES = 10.0, 1.5e9
 PORTRAIT = Path(magicface_core.__file__).parent / "assets" / "portrait.png"

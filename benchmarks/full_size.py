@@ -23,15 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from magicface_training.evaluation.provenance import machine, versions
 from plain_evaluation import evaluate
 from random_checkpoint import PLAIN_VAE, VAE_FILE, keep, write
 from safetensors.torch import load_file
 from torch import Tensor
 
-from magicface_core.evaluation.provenance import machine, versions
-from magicface_core.network import Checkpoint, load_checkpoint
-from magicface_core.network.reference_attention import identity_features, project_reference
-from magicface_core.sampling import (
+from magicface_core.editing.sampling import (
     Identity,
     decode,
     encode_background,
@@ -39,6 +37,8 @@ from magicface_core.sampling import (
     predict,
     sample,
 )
+from magicface_core.network import Checkpoint, load_checkpoint
+from magicface_core.network.reference_attention import identity_features, project_reference
 
 GUIDANCE, TIMESTEP = 3.0, 500
 AGREEMENT = 1e-4  # of the largest value

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from magicface_training.evaluation.provenance import machine, versions
 from PIL import Image
 
 from magicface_core import AUDelta, MagicFace
 from magicface_core.aus import AU_ORDER
-from magicface_core.evaluation.provenance import machine, versions
-from magicface_core.images import load_image, to_tensor
+from magicface_core.pictures.images import load_image, to_tensor
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
 STRENGTH = 4.0

@@ -15,21 +15,21 @@ from itertools import islice
 
 import numpy as np
 import torch
-from spoiled_portraits import SIZE, SPOILINGS, Sample
-
-from magicface_core.images import to_tensor
-from magicface_core.perception import Perception
-from magicface_core.preflight import PreflightReport, preflight
-from magicface_core.preflight_rules import RULES
-from magicface_core.synthetic import (
+from magicface_training.synthetic import (
     Frame,
     HeadModel,
     Identity,
-    render,
     sample_frame,
     sample_identity,
     split_seeds,
 )
+from magicface_training.synthetic.picture.render import render
+from spoiled_portraits import SIZE, SPOILINGS, Sample
+
+from magicface_core.perception import Perception
+from magicface_core.pictures.images import to_tensor
+from magicface_core.preflight.checks import PreflightReport, preflight
+from magicface_core.preflight.rules import RULES
 
 STREAM = 97
 """First word of the random stream of these pictures."""

@@ -120,14 +120,13 @@ def growth(path: Path, settings: VideoSettings, processes: int, videos: int) -> 
 def write_video(path: Path) -> Path:
     """A face before a moving backdrop, with a new expression every half second."""
     import av
-
-    from magicface_core.synthetic import (
+    from magicface_training.synthetic import (
         HeadModel,
         edit_set_rng,
-        render,
         sample_edit_set,
         sample_identity,
     )
+    from magicface_training.synthetic.picture.render import render
 
     model = HeadModel.load()
     identity = sample_identity(model, SEED)

@@ -26,18 +26,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from magicface_training.evaluation.provenance import machine, versions
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from magicface_core import MagicFace
 from magicface_core.aus import DEMO_EDITS
-from magicface_core.cropping import FaceCrops, crop_faces
-from magicface_core.editing import RenderOptions, encode_identities, render
-from magicface_core.evaluation.provenance import machine, versions
-from magicface_core.frames import background_frames, paste_frames
-from magicface_core.images import load_image, to_tensor, to_uint8
-from magicface_core.preparation import Framing
+from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.framing.crops import FaceCrops, crop_faces
+from magicface_core.framing.preparation import Framing
+from magicface_core.pasting.frames import background_frames, paste_frames
+from magicface_core.pictures.images import load_image, to_tensor, to_uint8
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
 BAND = 0.03
@@ -136,7 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def rendered(seed: int, count: int) -> Iterator[tuple[str, str, Tensor]]:
     """Name, kind and picture [1,3,S,S] of portraits that no checkpoint was trained on."""
-    from magicface_core.synthetic import HeadModel, render, sample_frame, sample_identity
+    from magicface_training.synthetic import HeadModel, sample_frame, sample_identity
+    from magicface_training.synthetic.picture.render import render
 
     model = HeadModel.load()
     for number, (size, zoom, roll, shift) in enumerate(SCENES[:count]):

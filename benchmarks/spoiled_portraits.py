@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from magicface_training.synthetic import FaceClass
 from torch import Tensor
 
 from magicface_core.perception import Face
 from magicface_core.perception.segmentation import OVAL, SKIN, polygon_mask
-from magicface_core.resampling import gaussian_blur, resample
-from magicface_core.synthetic import FaceClass
+from magicface_core.pictures.resampling import gaussian_blur, resample
 
 SIZE = 512
 GRAIN = 0.006

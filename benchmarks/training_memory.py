@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from diffusers import DDPMScheduler
 from magicface_training.averaging import WeightAverage
 from magicface_training.config import TrainConfig, load_config
+from magicface_training.evaluation.provenance import machine, versions
 from magicface_training.initialise import Start
 from magicface_training.objective import Draw, edit_loss, encode
 from magicface_training.run import TYPES, enable_checkpointing
@@ -30,8 +31,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from training_speed import SEED, make_stepper
-
-from magicface_core.evaluation.provenance import machine, versions
 
 CONFIGS = ("paper.yaml", "24gb.yaml", "16gb.yaml", "finetune.yaml")
 GIBIBYTE = 2**30

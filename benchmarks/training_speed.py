@@ -18,12 +18,11 @@ import torch
 from accelerate import Accelerator
 from diffusers import DDPMScheduler
 from magicface_training.config import TrainConfig, load_config
+from magicface_training.evaluation.provenance import machine, versions
 from magicface_training.optimisers import make_optimizer, memory_format
 from magicface_training.run import TYPES, enable_checkpointing
 from magicface_training.steps import Stepper
 from random_training import SIZES, Size, made_up_batch, random_start
-
-from magicface_core.evaluation.provenance import machine, versions
 
 SEED = 0
 

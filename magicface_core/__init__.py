@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .aus import AUDelta, AUVector
+    from .editing.magicface import MagicFace
+    from .editing.results import EditResult
+    from .editing.settings import Settings
     from .errors import MagicFaceError
-    from .pipeline import MagicFace
-    from .results import EditResult
-    from .settings import Settings
 
 __version__ = "0.3.0"
 
 _HOMES = {
     "AUDelta": ".aus",
     "AUVector": ".aus",
-    "EditResult": ".results",
-    "MagicFace": ".pipeline",
+    "EditResult": ".editing.results",
+    "MagicFace": ".editing.magicface",
     "MagicFaceError": ".errors",
-    "Settings": ".settings",
+    "Settings": ".editing.settings",
 }
 
 __all__ = [

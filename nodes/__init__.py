@@ -11,7 +11,7 @@ from .expression import LoadExpression, SaveExpression
 from .face import BackgroundPose, FaceCrop, PasteBack
 from .files import register_model_folder
 from .model import LoadModel
-from .native import Decode, LoadNative, MagicFaceConditioning, Sigmas
+from .native.nodes import Decode, LoadNative, MagicFaceConditioning, Sigmas
 from .preflight import PortraitCheck
 from .report import ExpressionReport, ExpressionSheet
 from .sampling import IDEncoder, Sampler

@@ -8,12 +8,18 @@ import torch
 from comfy_api.latest import io
 
 from ..magicface_core.aus import ACTION_UNITS, AUDelta
-from ..magicface_core.charts import intensity_charts
-from ..magicface_core.cropping import FACE_ORDERS, ON_NO_FACE, estimate_frames
-from ..magicface_core.expressions import PRESET_NAMES, Gains, build_deltas, describe, label_frames
-from ..magicface_core.images import channels_last, to_tensor
+from ..magicface_core.drawing.charts import intensity_charts
+from ..magicface_core.expressions.building import (
+    PRESET_NAMES,
+    Gains,
+    build_deltas,
+    describe,
+    label_frames,
+)
+from ..magicface_core.framing.crops import FACE_ORDERS, ON_NO_FACE, estimate_frames
 from ..magicface_core.perception import AUEstimate
 from ..magicface_core.perception.backends import AUTO
+from ..magicface_core.pictures.images import channels_last, to_tensor
 from . import types
 from .backends import backend_choices, backend_fingerprint, validate_backend
 from .memory import intermediate, perception

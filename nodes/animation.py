@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..magicface_core.animation import EASINGS, animate, sweep
 from ..magicface_core.aus import ACTION_UNITS, AUDelta
+from ..magicface_core.expressions.animation import EASINGS, animate, sweep
 from . import types
 
 UNITS = [f"{unit.code} {unit.name}" for unit in ACTION_UNITS]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from comfy_api.latest import io
 
-from ..magicface_core.images import channels_last, to_tensor
+from ..magicface_core.pictures.images import channels_last, to_tensor
 from .memory import LoadedModel, intermediate, perception
 from .previews import preview
 from .progress import sampling_progress
@@ -15,7 +15,7 @@ from .sampling import CHECKPOINT, edit_inputs, scheduler_input
 
 if TYPE_CHECKING:
     from ..magicface_core.aus import AUDelta
-    from ..magicface_core.editing import EncodedIdentity
+    from ..magicface_core.editing.rendering import EncodedIdentity
 
 EVERY_LAYER = -1
 
@@ -92,8 +92,8 @@ class AttentionMapsNode(io.ComfyNode):
         layer: int,
         tile: int,
     ) -> io.NodeOutput:
-        from ..magicface_core.attention_frames import attention_frames
-        from ..magicface_core.editing import RenderOptions
+        from ..magicface_core.attention.frames import attention_frames
+        from ..magicface_core.editing.rendering import RenderOptions
 
         options = RenderOptions(
             seed=seed,

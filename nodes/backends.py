@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import folder_paths
 
-from ..magicface_core.models.store import Store
+from ..magicface_core.downloads.store import Store
 from ..magicface_core.perception import backends
 from .files import FOLDER
 

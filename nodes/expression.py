@@ -7,8 +7,8 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..magicface_core.aus import AUDelta
-from ..magicface_core.expression_files import read_expression, write_expression
-from ..magicface_core.expressions import label_frames
+from ..magicface_core.expressions.building import label_frames
+from ..magicface_core.expressions.files import read_expression, write_expression
 from . import types
 from .files import (
     expression_choices,

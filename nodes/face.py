@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..magicface_core.background import Region
-from ..magicface_core.cropping import FACE_ORDERS, ON_NO_FACE, FaceCrops, crop_faces
-from ..magicface_core.frames import background_frames, paste_frames
-from ..magicface_core.images import channels_last, to_tensor
-from ..magicface_core.masks import to_masks
+from ..magicface_core.framing.background import Region
+from ..magicface_core.framing.crops import FACE_ORDERS, ON_NO_FACE, FaceCrops, crop_faces
+from ..magicface_core.pasting.frames import background_frames, paste_frames
+from ..magicface_core.pictures.images import channels_last, to_tensor
+from ..magicface_core.pictures.masks import to_masks
 from . import types
 from .backends import backend_choices, backend_fingerprint, validate_backend
 from .memory import LoadedModel, intermediate, perception

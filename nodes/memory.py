@@ -19,17 +19,17 @@ import torch
 from torch import nn
 
 from ..magicface_core.errors import MagicFaceError
-from ..magicface_core.images import channels_last, to_tensor
+from ..magicface_core.framing.preparation import Framing
 from ..magicface_core.perception import Perception
 from ..magicface_core.perception.backends import AUTO
-from ..magicface_core.preparation import Framing
+from ..magicface_core.pictures.images import channels_last, to_tensor
 from .backends import model_stores
 from .files import checkpoint_path
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-    from ..magicface_core.editing import EncodedIdentity
+    from ..magicface_core.editing.rendering import EncodedIdentity
     from ..magicface_core.network.checkpoint import Checkpoint
     from ..magicface_core.network.parts import CheckpointParts
     from ..magicface_core.perception import Face

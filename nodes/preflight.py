@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io, ui
 
-from ..magicface_core.cropping import FACE_ORDERS, FaceCrops
-from ..magicface_core.images import channels_last, to_tensor
-from ..magicface_core.preflight import frames_text, preflight_frames
-from ..magicface_core.preflight_overlay import preflight_pictures
+from ..magicface_core.framing.crops import FACE_ORDERS, FaceCrops
+from ..magicface_core.pictures.images import channels_last, to_tensor
+from ..magicface_core.preflight.checks import frames_text, preflight_frames
+from ..magicface_core.preflight.overlay import preflight_pictures
 from . import types
 from .memory import intermediate, perception
 from .previews import preview

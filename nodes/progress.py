@@ -13,8 +13,8 @@ from comfy.cli_args import LatentPreviewMethod, args
 from PIL import Image
 
 if TYPE_CHECKING:
+    from ..magicface_core.editing.sampling import Progress
     from ..magicface_core.network.checkpoint import Checkpoint
-    from ..magicface_core.sampling import Progress
 
 PREVIEW_FORMAT = "JPEG"
 STABLE_DIFFUSION_CHANNELS = 4  # latents that ComfyUI's own previewers understand
@@ -36,7 +36,7 @@ def sampling_progress(checkpoint: Checkpoint) -> Callable[[int, int, Progress | 
 
 def _previewer(checkpoint: Checkpoint) -> Callable[[Progress], Preview | None]:
     """Pictures of the predicted clean latents, as the user's preview method asks."""
-    from ..magicface_core.editing import preview_picture
+    from ..magicface_core.editing.rendering import preview_picture
 
     if args.preview_method == LatentPreviewMethod.NoPreviews:
         return lambda _: None

@@ -6,10 +6,10 @@ import torch
 from comfy_api.latest import io
 
 from ..magicface_core.aus import AUDelta
-from ..magicface_core.images import channels_last, to_tensor
-from ..magicface_core.masks import to_masks
-from ..magicface_core.report import report_frames
-from ..magicface_core.sheets import frames_sheet
+from ..magicface_core.drawing.sheets import frames_sheet
+from ..magicface_core.pictures.images import channels_last, to_tensor
+from ..magicface_core.pictures.masks import to_masks
+from ..magicface_core.report.report import report_frames
 from . import types
 from .memory import intermediate, perception
 from .previews import preview

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from comfy_api.latest import io
 
-from ..magicface_core.images import channels_last, to_tensor
-from ..magicface_core.schedulers import SCHEDULERS
+from ..magicface_core.editing.schedulers import SCHEDULERS
+from ..magicface_core.pictures.images import channels_last, to_tensor
 from . import types
 from .memory import LoadedModel, intermediate, intermediate_identity
 from .progress import sampling_progress
 
 if TYPE_CHECKING:
     from ..magicface_core.aus import AUDelta
-    from ..magicface_core.editing import EncodedIdentity
+    from ..magicface_core.editing.rendering import EncodedIdentity
 
 CHECKPOINT = "checkpoint"  # as the checkpoint says
 
@@ -93,7 +93,7 @@ class IDEncoder(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: LoadedModel, face_image: torch.Tensor) -> io.NodeOutput:
-        from ..magicface_core.editing import encode_identities
+        from ..magicface_core.editing.rendering import encode_identities
 
         checkpoint = model.load_identity_networks()
         identity = encode_identities(checkpoint, to_tensor(face_image))
@@ -158,7 +158,7 @@ class Sampler(io.ComfyNode):
         render_zero: bool,
         batch_size: int,
     ) -> io.NodeOutput:
-        from ..magicface_core.editing import RenderOptions, render
+        from ..magicface_core.editing.rendering import RenderOptions, render
 
         options = RenderOptions(
             seed=seed,

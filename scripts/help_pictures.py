@@ -14,20 +14,20 @@ from PIL import Image, ImageChops
 from torch import Tensor
 
 from magicface_core import AUDelta, MagicFace
-from magicface_core.animation import animate, sweep
-from magicface_core.attention_frames import attention_frames
-from magicface_core.charts import intensity_charts
-from magicface_core.cropping import CroppedFaces, crop_faces, estimate_frames
-from magicface_core.drawing import as_picture
-from magicface_core.editing import RenderOptions, encode_identities, render
-from magicface_core.frames import background_frames, paste_frames
-from magicface_core.images import load_image, to_tensor
-from magicface_core.preflight import preflight_frames
-from magicface_core.preflight_overlay import preflight_pictures
-from magicface_core.preparation import Framing
-from magicface_core.presets import load_presets
-from magicface_core.report import report_frames
-from magicface_core.sheets import Tile, frames_sheet, labelled_sheet
+from magicface_core.attention.frames import attention_frames
+from magicface_core.drawing.charts import intensity_charts
+from magicface_core.drawing.sheets import Tile, frames_sheet, labelled_sheet
+from magicface_core.drawing.text import as_picture
+from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.expressions.animation import animate, sweep
+from magicface_core.expressions.presets import load_presets
+from magicface_core.framing.crops import CroppedFaces, crop_faces, estimate_frames
+from magicface_core.framing.preparation import Framing
+from magicface_core.pasting.frames import background_frames, paste_frames
+from magicface_core.pictures.images import load_image, to_tensor
+from magicface_core.preflight.checks import preflight_frames
+from magicface_core.preflight.overlay import preflight_pictures
+from magicface_core.report.report import report_frames
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "web" / "docs" / "images"

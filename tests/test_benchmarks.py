@@ -14,11 +14,11 @@ import pytest
 import torch
 from face_videos import write_face_video
 
-from magicface_core.cropping import FaceCrop, FaceCrops
-from magicface_core.geometry import Crop
+from magicface_core.framing.crops import FaceCrop, FaceCrops
+from magicface_core.framing.placing import Crop
+from magicface_core.framing.preparation import Framing
 from magicface_core.network.reference_attention import project_reference, transformer_blocks
 from magicface_core.network.unet import AU_COUNT, build_unet
-from magicface_core.preparation import Framing
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALLEST = {

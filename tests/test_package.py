@@ -36,8 +36,8 @@ sys.addaudithook(refuse)
 spec = importlib.util.spec_from_file_location("pack", sys.argv[1])
 spec.loader.exec_module(importlib.util.module_from_spec(spec))
 after_door = [name for name in sys.modules if name.startswith("magicface")]
-import magicface_core, magicface_core.aus, magicface_core.errors, magicface_core.presets
-magicface_core.presets.load_presets()
+import magicface_core, magicface_core.aus, magicface_core.errors, magicface_core.expressions.presets
+magicface_core.expressions.presets.load_presets()
 print(json.dumps([after_door, sorted(sys.modules)]))
 """
 
@@ -103,7 +103,7 @@ def test_library_never_names_comfyui_modules_or_the_network() -> None:
         r"^\s*(?:from|import)\s+(?:comfy|folder_paths|nodes|pickle|requests|urllib|socket)\b",
         re.MULTILINE,
     )
-    transport = ROOT / "magicface_core" / "models" / "transport.py"  # of `magicface models` alone
+    transport = ROOT / "magicface_core" / "downloads" / "transport.py"
     for path in (ROOT / "magicface_core").rglob("*.py"):
         found = forbidden.search(path.read_text(encoding="utf-8"))
         assert found is None or path == transport, f"{path.name}: {found}"

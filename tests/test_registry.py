@@ -25,8 +25,8 @@ PARTS = {"nodes", "magicface_core", "web", "locales", "workflows", "subgraphs"}
 MOST_BYTES = 50_000_000
 NETWORK = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "aiohttp"}
 PROCESSES = {"subprocess", "multiprocessing", "pty", "ctypes", "code", "codeop"}
-DOWNLOADER = {"transport.py", "download.py"}  # of magicface_core/models
-WORKERS = "magicface_core/evaluation/run_command.py"  # `magicface evaluate --workers N`
+DOWNLOADER = {"transport.py", "download.py"}  # of magicface_core/downloads
+WORKERS = "training/evaluation/published/run_command.py"  # `magicface evaluate --workers N`
 CALLS = {"eval", "exec", "compile", "__import__"}
 OS_CALLS = {"system", "popen", "spawnl", "spawnv", "execv", "execl", "putenv", "startfile"}
 
@@ -225,7 +225,7 @@ def test_nodes_never_reach_the_worker_processes() -> None:
         if re.search(rf"import {name}\b|\b{name} import", path.read_text("utf-8"))
     ]
     assert users
-    assert [user for user in users if not user.startswith("magicface_core/evaluation/")] == []
+    assert [user for user in users if not user.startswith("training/evaluation/")] == []
 
 
 # --- requirements -----------------------------------------------------------------------------

@@ -10,20 +10,14 @@ import torch
 from torch import Tensor
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.evaluation.au_regressor import face_chips
-from magicface_core.images import to_tensor
-from magicface_core.synthetic import (
-    HeadModel,
-    exact_edit,
-    render,
-    sample_expression,
-    sample_identity,
-    sample_scene,
-)
-from magicface_core.synthetic.tracks import eye_weights
+from magicface_core.pictures.images import to_tensor
 
 from .data.edit_sets import EditSets
 from .data.errors import DataError
+from .evaluation.exact.au_regressor import face_chips
+from .synthetic import HeadModel, exact_edit, sample_expression, sample_identity, sample_scene
+from .synthetic.picture.render import render
+from .synthetic.picture.tracks import eye_weights
 
 logger = logging.getLogger(__name__)
 SCENE_STREAM = 71

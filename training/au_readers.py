@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from magicface_core.evaluation.au_regressor import AURegressor, face_chips, load_regressor
 from magicface_core.network.denoiser_inputs import for_rows
-from magicface_core.synthetic import HeadModel
-from magicface_core.synthetic.tracks import eye_weights
 
+from .evaluation.exact.au_regressor import AURegressor, face_chips, load_regressor
 from .run_settings import ObjectiveConfig
 from .settings import ConfigError
+from .synthetic import HeadModel
+from .synthetic.picture.tracks import eye_weights
 
 
 @dataclass(frozen=True)

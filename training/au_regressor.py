@@ -1,9 +1,10 @@
 """Train the AU regressor of the synthetic protocol on exact labels.
 
-    python -m magicface_training.au_regressor --out magicface_core/assets/au_regressor.safetensors
+    python -m magicface_training.au_regressor \
+        --out training/evaluation/assets/au_regressor.safetensors
 
 Renders people that no checkpoint is trained or tested on, learns the change of the twelve units
-between any two pictures of one scene (see ``magicface_core/evaluation/au_regressor.py``), measures
+between any two pictures of one scene (see ``training/evaluation/exact/au_regressor.py``), measures
 itself on further people, and writes weights with that error in the metadata. One thread, about
 ten minutes; the same command on the same machine gives the same file.
 
@@ -29,12 +30,12 @@ from torch.nn import functional as F
 
 from magicface_core.aus import AU_ORDER
 from magicface_core.errors import MagicFaceError
-from magicface_core.evaluation.au_regressor import AURegressor, save_regressor
 from magicface_core.files import check_destination
-from magicface_core.synthetic import HeadModel
 
 from .au_faces import SINGLES, UNITS, Faces, edit_set_faces, render_faces
 from .data.edit_sets import EditSets
+from .evaluation.exact.au_regressor import AURegressor, save_regressor
+from .synthetic import HeadModel
 
 logger = logging.getLogger(__name__)
 LEAST = 1e-9

@@ -17,20 +17,20 @@ from PIL import Image
 from torch import Tensor
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.drawing import as_picture
-from magicface_core.evaluation.conditions import enlarge
-from magicface_core.network.checkpoint import Checkpoint
-from magicface_core.perception import Perception
-from magicface_core.sampling import (
+from magicface_core.drawing.sheets import Tile, labelled_sheet
+from magicface_core.drawing.text import as_picture
+from magicface_core.editing.sampling import (
     decode,
     encode_background,
     encode_identity,
     no_change_delta,
     sample,
 )
-from magicface_core.sheets import Tile, labelled_sheet
+from magicface_core.network.checkpoint import Checkpoint
+from magicface_core.perception import Perception
 
 from .data.samples import Batch
+from .evaluation.conditions import enlarge
 from .initialise import Start
 from .objective import picture
 from .run_settings import ValidationConfig

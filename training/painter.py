@@ -31,11 +31,11 @@ from magicface_core.network import load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.network.painter import LUMA, Painter, Scene, brightness, hues, statistics
 from magicface_core.network.weights import write_tensors
-from magicface_core.synthetic.regions import FACE_CLASSES, FaceClass
 
 from .autoencoder import write
 from .data.painted_edits import LIGHT, SCALE, PaintedEdits, PaintedSets
 from .settings import ConfigError, build, check_range
+from .synthetic.head.regions import FACE_CLASSES, FaceClass
 
 logger = logging.getLogger(__name__)
 CONFIG = Path(__file__).resolve().parent / "configs" / "mini-painter.yaml"

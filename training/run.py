@@ -13,13 +13,12 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.utils import broadcast_object_list
 from diffusers import DDPMScheduler
 
-from magicface_core.evaluation.provenance import versions
-
 from .au_readers import readers_for
 from .averaging import WeightAverage
 from .comparison import as_tree, check_same_run, differences
 from .config import TrainConfig
 from .data.sources import SampleSource, open_source
+from .evaluation.provenance import versions
 from .initialise import Start, initialise
 from .networks import Networks
 from .objective import needs_pictures

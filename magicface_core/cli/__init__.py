@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import entry_points
 from types import ModuleType
 
 from .. import __version__
@@ -14,6 +15,7 @@ from ..errors import MagicFaceError
 from .messages import quiet_third_parties, set_up_logging
 
 OK, FAULT, INTERRUPTED = 0, 2, 130
+COMMAND_GROUP = "magicface.commands"
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,18 @@ COMMANDS: tuple[Command, ...] = (
     Command("pose", ".pose", "write the background + pose picture of a face"),
     Command("sweep", ".sweep", "one action unit over a range of strengths, as a labelled grid"),
     Command("attention", ".attention", "where the denoiser looks in an edit, as a labelled sheet"),
-    Command("evaluate", "..evaluation.cli", "measure a checkpoint, as the paper does or exactly"),
     Command("models", ".models", "list, fetch, check, convert and remove weights for full quality"),
     Command("doctor", ".doctor", "show versions, device, what is missing; or check a photograph"),
 )
+
+
+def all_commands() -> list[Command]:
+    """The library's own commands, then those that other packages contribute as entry points.
+
+    A package adds one by an entry point of group ``magicface.commands`` that names a `Command`.
+    """
+    contributed = sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name)
+    return [*COMMANDS, *(entry.load() for entry in contributed)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +82,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"magicface {__version__}")
     _add_verbose(parser, 0)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in COMMANDS:
+    for command in all_commands():
         sub = commands.add_parser(
             command.name, help=command.help, description=command.help, allow_abbrev=False
         )

@@ -11,8 +11,8 @@ from . import options
 from .messages import note_on_weights, step_progress
 
 if TYPE_CHECKING:
-    from ..attention_maps import Point
-    from ..preparation import Prepared
+    from ..attention.maps import Point
+    from ..framing.preparation import Prepared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Edit the face once, record, draw and save."""
-    from ..attention_maps import parse_places, record_edit
-    from ..attention_sheet import attention_sheet
-    from ..images import check_image_path, load_image, save_image, to_tensor
+    from ..attention.maps import parse_places, record_edit
+    from ..attention.sheet import attention_sheet
+    from ..pictures.images import check_image_path, load_image, save_image, to_tensor
 
     delta = AUDelta.parse(args.au)
     places = None if args.point is None else parse_places(" ".join(args.point))
@@ -95,7 +95,7 @@ def _points(places: Sequence[tuple[float, float]], prepared: Prepared) -> tuple[
     """Pixels of the photograph as points of the face's crop; raises MagicFaceError outside it."""
     import numpy as np
 
-    from ..attention_maps import Point
+    from ..attention.maps import Point
     from ..errors import MagicFaceError
 
     inside = prepared.crop.to_crop(np.array(places), 1)

@@ -14,7 +14,7 @@ from .messages import note_on_weights, step_progress
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..results import EditResult
+    from ..editing.results import EditResult
 
 PORTRAIT = "assets/portrait.png"
 
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Edit, draw, save."""
-    from ..images import check_image_path, save_image
-    from ..settings import Settings
+    from ..editing.settings import Settings
+    from ..pictures.images import check_image_path, save_image
 
     check_image_path(args.output)
     portrait = load_portrait()
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 def load_portrait() -> Image.Image:
     """The portrait that ships with the package."""
-    from ..images import load_image
+    from ..pictures.images import load_image
 
     with resources.as_file(resources.files("magicface_core").joinpath(PORTRAIT)) as path:
         return load_image(path)
@@ -56,7 +56,7 @@ def load_portrait() -> Image.Image:
 
 def demo_strip(portrait: Image.Image, results: list[EditResult]) -> Image.Image:
     """Source and edits side by side, each with its name and its AUs."""
-    from ..sheets import Tile, labelled_sheet
+    from ..drawing.sheets import Tile, labelled_sheet
 
     tiles = [Tile(portrait, "source", "unchanged")]
     for name, result in zip(DEMO_EDITS, results, strict=True):

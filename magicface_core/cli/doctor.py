@@ -63,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_photo(args: argparse.Namespace) -> int:
-    from ..images import load_image
+    from ..framing.preparation import Framing, single_picture
     from ..network.finding import resolve_checkpoint
     from ..network.merged import open_parts
-    from ..preflight import preflight
-    from ..preparation import Framing, single_picture
+    from ..pictures.images import load_image
+    from ..preflight.checks import preflight
 
     picture = single_picture(load_image(args.photo))
     framing = Framing.of(open_parts(resolve_checkpoint(args.model)).info())

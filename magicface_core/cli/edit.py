@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check everything cheap first, then load, edit and save."""
-    from ..images import check_image_path, load_image, save_image
+    from ..pictures.images import check_image_path, load_image, save_image
 
     delta = AUDelta.parse(args.au)
     check_image_path(args.output)

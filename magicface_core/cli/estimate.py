@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..expressions import estimate_rows, intensity_table
+from ..expressions.building import estimate_rows, intensity_table
 from . import options
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the face, estimate, print."""
-    from ..images import load_image
-    from ..preparation import find_face, single_picture
+    from ..framing.preparation import find_face, single_picture
+    from ..pictures.images import load_image
 
     perception = options.load_perception(args)
     source = single_picture(load_image(args.photo))

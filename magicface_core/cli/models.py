@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..downloads.catalogue import MODELS, Model, ModelFile, find_model
+from ..downloads.store import VARIABLE, Store
 from ..errors import ModelError
 from ..files import check_destination
-from ..models.catalogue import MODELS, Model, ModelFile, find_model
-from ..models.store import VARIABLE, Store
 
 if TYPE_CHECKING:
-    from ..models.transport import Access
+    from ..downloads.transport import Access
 
 EVERYTHING = "all"
 
@@ -132,7 +132,7 @@ def _path(args: argparse.Namespace, store: Store) -> int:
 
 
 def _download(args: argparse.Namespace, store: Store) -> int:
-    from ..models.transport import Access
+    from ..downloads.transport import Access
 
     models = _chosen(args.names)
     for model in models:
@@ -156,7 +156,7 @@ def _check_licence(model: Model, accepted: bool) -> None:
 
 
 def _fetch(store: Store, file: ModelFile, access: Access) -> None:
-    from ..models.download import fetch
+    from ..downloads.download import fetch
 
     if store.verify(file) in ("ok", "recorded"):
         print(f"  {file.name}: there already")
@@ -176,7 +176,7 @@ def _fetch(store: Store, file: ModelFile, access: Access) -> None:
 
 def _make_loadable(store: Store, model: Model) -> None:
     """The conversions that lose nothing."""
-    from ..models.convert import convert_model, pending
+    from ..conversion.convert import convert_model, pending
 
     if model.conversion == "pickle" and any(pending(store, model)):
         for path in convert_model(store, model):
@@ -188,8 +188,8 @@ def _make_loadable(store: Store, model: Model) -> None:
 
 
 def _make_prompt(store: Store, model: Model) -> None:
-    from ..models.convert import convert_model
-    from ..models.prompt import transformers_installed
+    from ..conversion.convert import convert_model
+    from ..conversion.prompt import transformers_installed
 
     if not transformers_installed():
         print(f"  to finish: pip install transformers, then magicface models convert {model.name}")
@@ -217,7 +217,7 @@ def _verify(args: argparse.Namespace, store: Store) -> int:
 
 
 def _convert(args: argparse.Namespace, store: Store) -> int:
-    from ..models.convert import convert_model
+    from ..conversion.convert import convert_model
 
     models = _chosen(args.names)
     if args.merge is not None:

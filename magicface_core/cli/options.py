@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..aus import AUDelta
 from ..errors import MagicFaceError
-from ..precision import DTYPES
+from ..network.precision import DTYPES
 
 if TYPE_CHECKING:
+    from ..editing.magicface import MagicFace
+    from ..editing.settings import Settings
     from ..perception import Perception
-    from ..pipeline import MagicFace
-    from ..settings import Settings
 
 REGIONS = ("face", "person")
 BATCH_SIZE = 8
@@ -144,7 +144,7 @@ def load_model(args: argparse.Namespace) -> MagicFace:
 
     Options that a command does not have are as if they were not given.
     """
-    from ..pipeline import MagicFace
+    from ..editing.magicface import MagicFace
 
     _require_device(args.device)
     return MagicFace.load(
@@ -158,7 +158,7 @@ def load_model(args: argparse.Namespace) -> MagicFace:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """--seed, --steps, --guidance and --scheduler."""
-    from ..settings import Settings
+    from ..editing.settings import Settings
 
     return Settings(args.seed, args.steps, args.guidance, args.scheduler)
 

@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     """Prepare the crop, resize, save."""
     from PIL import Image
 
-    from ..images import check_image_path, load_image, save_image, to_uint8
-    from ..preparation import Framing, prepare
+    from ..framing.preparation import Framing, prepare
+    from ..pictures.images import check_image_path, load_image, save_image, to_uint8
 
     check_image_path(args.output)
     perception = options.load_perception(args)

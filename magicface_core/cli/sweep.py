@@ -6,15 +6,15 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..animation import sweep
 from ..aus import ACTION_UNITS, AUDelta
+from ..expressions.animation import sweep
 from . import options
 from .messages import note_on_weights, step_progress
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from ..results import EditResult
+    from ..editing.results import EditResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Edit the face once per cell and save the grid."""
-    from ..images import check_image_path, load_image, save_image
+    from ..pictures.images import check_image_path, load_image, save_image
 
     rows = sweep_deltas(args.au, args.first, args.last, args.steps_count)
     deltas = [delta for row in rows for delta in row]
@@ -68,7 +68,7 @@ def sweep_deltas(
 
 
 def _grid(results: Sequence[EditResult], units: Sequence[str], count: int) -> Image.Image:
-    from ..sheets import Tile, labelled_sheet
+    from ..drawing.sheets import Tile, labelled_sheet
 
     names = {unit.code: unit.name for unit in ACTION_UNITS}
     tiles = []

@@ -15,12 +15,7 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
 
-from .action_unit_inputs import (
-    CLASS_EMBEDDINGS,
-    MAP_CHANNELS,
-    ActionUnitKind,
-    action_unit_input,
-)
+from .action_unit_inputs import CLASS_EMBEDDINGS, MAP_CHANNELS, ActionUnitKind, action_unit_input
 from .denoiser_inputs import DenoiserInputs, IdentityInput
 from .identity_paths import IDENTITY_PATHS, IdentityKind, IdentityPath
 from .reference_attention import install_processors

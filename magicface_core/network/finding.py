@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..downloads.catalogue import PROMPT_FILE, SD15_VAE, find_model
+from ..downloads.store import Store
 from ..errors import CheckpointError
-from ..models.catalogue import PROMPT_FILE, SD15_VAE, find_model
-from ..models.store import Store
 from .parts import PROMPT_KEY, REQUIRED_PARTS, FolderPart, Part
 from .single_files import SUFFIX, single_files
 from .weights import read_header, read_tensors

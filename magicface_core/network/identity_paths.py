@@ -24,12 +24,7 @@ from torch import Tensor, nn
 
 from .denoiser_inputs import DenoiserInputs, IdentityInput, for_rows
 from .image_encoder import ImageEncoder
-from .reference_attention import (
-    Reference,
-    identity_features,
-    project_reference,
-    transformer_blocks,
-)
+from .reference_attention import Reference, identity_features, project_reference, transformer_blocks
 from .unet import build_unet
 
 IdentityKind = Literal["reference-attention", "convolution", "image-encoder", "controlnet"]

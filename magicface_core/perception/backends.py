@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from ..downloads.catalogue import BISENET, FACE_ALIGNMENT, LIBREFACE, Model, ModelFile
+from ..downloads.store import Store, default_root
 from ..errors import ModelError
-from ..models.catalogue import BISENET, FACE_ALIGNMENT, LIBREFACE, Model, ModelFile
-from ..models.store import Store, default_root
 from .faces import EMBEDDED
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..background import Region, region_of_parsing
-from ..geometry import Crop, crop_for_face
-from ..models.layouts import bisenet as layout
+from ..conversion.layouts import bisenet as layout
+from ..framing.background import Region, region_of_parsing
+from ..framing.placing import Crop, crop_for_face
 from .faces import Face
 from .resnet import ResNet18
 from .segmentation import LARGEST_DIRECT, placed_mask

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..geometry import Crop
-from ..resampling import reduced, resample
+from ..framing.placing import Crop
+from ..pictures.resampling import reduced, resample
 from .faces import Detection
 from .graph import Graph
 

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..conversion.layouts import fan as layout
 from ..errors import ModelError
-from ..geometry import BOX_RISE_PER_MESH_HEIGHT, BOX_WIDTH_PER_MESH_WIDTH
-from ..models.layouts import fan as layout
+from ..framing.placing import BOX_RISE_PER_MESH_HEIGHT, BOX_WIDTH_PER_MESH_WIDTH
 from .backends import INSTALL_FACE_ALIGNMENT as INSTALL
 from .faces import SKIN_VERTICES, Face, JawPoints
 from .weights import read_weights

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 
-from ..affine import invert_affine, umeyama_similarity
 from ..errors import CheckpointError
-from ..resampling import resample
+from ..pictures.affine import invert_affine, umeyama_similarity
+from ..pictures.resampling import resample
 from .faces import Face
 
 CHIP_SIZE = 150

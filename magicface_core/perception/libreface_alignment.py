@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from ..errors import ImageError
-from ..images import to_uint8
+from ..pictures.images import to_uint8
 
 ALIGNED_SIZE = 512
 SHRINK_UNIT = 512.0  # squares of twice this size and more are drawn from a smaller copy

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..models.layouts import Shapes, libreface
-from ..models.pickles import read_pickled_tensors
+from ..conversion.layouts import Shapes, libreface
+from ..conversion.pickles import read_pickled_tensors
 from .resnet import residual_stage
 from .weights import read_weights
 

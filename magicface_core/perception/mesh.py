@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..geometry import Crop
-from ..resampling import resample
+from ..framing.placing import Crop
+from ..pictures.resampling import resample
 from .faces import EMBEDDED, Detection, Face, JawPoints
 from .graph import Graph
 

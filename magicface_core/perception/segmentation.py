@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from ..geometry import Crop
-from ..resampling import gaussian_blur, resample
+from ..framing.placing import Crop
+from ..pictures.resampling import gaussian_blur, resample
 from .faces import EMBEDDED, Face
 from .graph import Graph
 from .morphology import close_mask, connected_to, dilate, erode, fill_holes, open_mask

@@ -14,16 +14,7 @@ import torch.nn.functional as F
 
 from ..errors import ImageError
 from .action_units import EmbeddedAUEstimator
-from .backends import (
-    AU_ESTIMATORS,
-    AUTO,
-    JAWS,
-    PARSERS,
-    Choice,
-    Folders,
-    choose,
-    model_folders,
-)
+from .backends import AU_ESTIMATORS, AUTO, JAWS, PARSERS, Choice, Folders, choose, model_folders
 from .blendshapes import BlendshapeNetwork
 from .detector import BlazeFaceDetector
 from .faces import (

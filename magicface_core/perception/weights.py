@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..conversion.layouts import COUNTER
 from ..errors import ModelError
-from ..models.layouts import COUNTER
 
 Shapes = Mapping[str, tuple[int, ...]]
 

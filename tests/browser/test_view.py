@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from magicface_core.aus import ACTION_UNITS, AUDelta
-from magicface_core.presets import load_presets
+from magicface_core.expressions.presets import load_presets
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

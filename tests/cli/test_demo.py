@@ -12,7 +12,7 @@ from PIL import Image
 from magicface_core.aus import DEMO_EDITS, AUDelta
 from magicface_core.cli.demo import demo_strip, load_portrait
 from magicface_core.cli.messages import RELEASED_WEIGHTS
-from magicface_core.results import EditResult
+from magicface_core.editing.results import EditResult
 
 
 def test_strip_shows_the_source_and_every_edit() -> None:
@@ -39,8 +39,8 @@ def test_demo_writes_the_strip(
 
 
 def test_portrait_has_one_face_of_good_size() -> None:
+    from magicface_core.framing.preparation import find_face, single_picture
     from magicface_core.perception import Perception
-    from magicface_core.preparation import find_face, single_picture
 
     face, count = find_face(Perception.load(), single_picture(load_portrait()))
     assert count == 1

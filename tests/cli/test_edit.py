@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from magicface_core.images import load_image
+from magicface_core.pictures.images import load_image
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from hub_files import contents
 from hub_server import Hub, drop_after, serving, status
 
 from magicface_core.cli import models as command
-from magicface_core.models import catalogue, download
-from magicface_core.models.catalogue import HUB, MODELS, Model, ModelFile
-from magicface_core.models.layouts import blazeface
+from magicface_core.conversion.layouts import blazeface
+from magicface_core.downloads import catalogue, download
+from magicface_core.downloads.catalogue import HUB, MODELS, Model, ModelFile
 
 CONFIG, WEIGHTS = b'{"a": 1}', b"weights" * 20_000
 PTH = "/people/detector/resolve/main/blazeface.pth"

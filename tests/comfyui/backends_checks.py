@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import folder_paths
+from magicface_pack.magicface_core.downloads.catalogue import BISENET
 from magicface_pack.magicface_core.errors import ModelError
-from magicface_pack.magicface_core.models.catalogue import BISENET
 from magicface_pack.magicface_core.perception.backends import TABLES as PARTS
 from magicface_pack.nodes import backends, files, memory
 from magicface_pack.nodes.action_units import AUEstimateNode

@@ -7,9 +7,9 @@ from typing import get_args
 
 import comfy.model_management as mm
 import torch
-from magicface_pack.magicface_core.attention_maps import record_render
+from magicface_pack.magicface_core.attention.maps import record_render
 from magicface_pack.magicface_core.aus import AUDelta
-from magicface_pack.magicface_core.editing import RenderOptions, encode_identities, render
+from magicface_pack.magicface_core.editing.rendering import RenderOptions, encode_identities, render
 from magicface_pack.magicface_core.network.checkpoint import Checkpoint, load_checkpoint
 from magicface_pack.magicface_core.network.identity_paths import IdentityKind
 from magicface_pack.magicface_core.network.tiny import write_tiny_checkpoint

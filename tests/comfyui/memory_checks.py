@@ -15,11 +15,11 @@ import comfy.sd
 import torch
 from diffusers import AutoencoderKL
 from magicface_pack.magicface_core.aus import AUDelta
-from magicface_pack.magicface_core.editing import RenderOptions, encode_identities, render
+from magicface_pack.magicface_core.editing.rendering import RenderOptions, encode_identities, render
 from magicface_pack.magicface_core.errors import CheckpointError
-from magicface_pack.magicface_core.images import to_tensor
 from magicface_pack.magicface_core.network.checkpoint import load_checkpoint
 from magicface_pack.magicface_core.network.tiny import write_tiny_checkpoint
+from magicface_pack.magicface_core.pictures.images import to_tensor
 from magicface_pack.nodes import files, memory
 from magicface_pack.nodes.progress import sampling_progress
 

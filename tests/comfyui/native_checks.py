@@ -22,17 +22,17 @@ from comfyui_native import (
     tiny_layout,
 )
 from magicface_pack.magicface_core.aus import AUDelta
-from magicface_pack.magicface_core.editing import RenderOptions, render
-from magicface_pack.magicface_core.identities import as_seen, sized
-from magicface_pack.magicface_core.images import to_tensor
-from magicface_pack.magicface_core.network.checkpoint import Checkpoint
-from magicface_pack.magicface_core.sampling import (
+from magicface_pack.magicface_core.editing.identity import as_seen, sized
+from magicface_pack.magicface_core.editing.rendering import RenderOptions, render
+from magicface_pack.magicface_core.editing.sampling import (
     Identity,
     encode_background,
     guided_prediction,
     scheduled,
 )
-from magicface_pack.magicface_core.schedulers import noise_levels
+from magicface_pack.magicface_core.editing.schedulers import noise_levels
+from magicface_pack.magicface_core.network.checkpoint import Checkpoint
+from magicface_pack.magicface_core.pictures.images import to_tensor
 from magicface_pack.nodes.native import Decode
 from magicface_pack.nodes.native import Sigmas as SigmasNode
 from magicface_pack.nodes.native_loading import NativeModel

@@ -28,9 +28,9 @@ from comfyui_native import (
     tiny_layout,
 )
 from magicface_pack.magicface_core.errors import MagicFaceError
-from magicface_pack.magicface_core.images import load_image, to_tensor
 from magicface_pack.magicface_core.network.tiny import write_tiny_checkpoint
 from magicface_pack.magicface_core.network.unet import AU_COUNT, build_unet, to_released_keys
+from magicface_pack.magicface_core.pictures.images import load_image, to_tensor
 from magicface_pack.nodes import native_guard, native_layout, native_model
 from magicface_pack.nodes.native import Sigmas as SigmasNode
 from magicface_pack.nodes.native_loading import NativeModel

@@ -10,9 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from magicface_core.images import to_tensor
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.perception import Perception
+from magicface_core.pictures.images import to_tensor
 
 GOLDEN_NETWORK = Path(__file__).parents[1] / "golden" / "network"
 

@@ -12,7 +12,7 @@ import torch
 
 from magicface_core.aus import ACTION_UNITS, AU_ORDER, DEMO_EDITS, AUDelta, AUVector
 from magicface_core.errors import AUError
-from magicface_core.presets import inexpressible, load_presets
+from magicface_core.expressions.presets import inexpressible, load_presets
 
 
 def test_order_is_the_one_of_the_released_weights() -> None:

@@ -14,7 +14,7 @@ import comfy.sample
 import comfy.samplers
 import torch
 from magicface_pack.magicface_core.aus import AUDelta
-from magicface_pack.magicface_core.editing import encode_identities
+from magicface_pack.magicface_core.editing.rendering import encode_identities
 from magicface_pack.magicface_core.network.checkpoint import Checkpoint, load_checkpoint
 from magicface_pack.magicface_core.network.info import CheckpointInfo
 from magicface_pack.magicface_core.network.tiny import write_tiny_checkpoint

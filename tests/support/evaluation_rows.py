@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from magicface_training.evaluation.exact.records import EditJob
+from magicface_training.evaluation.published.protocols import (
+    combination_jobs,
+    jobs_sha256,
+    single_jobs,
+)
+from magicface_training.evaluation.published.renderings import FLOORS
+from magicface_training.evaluation.published.rows import EditRow, write_rows
+from magicface_training.evaluation.published.run_folder import RunFolder, start_run
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.evaluation.protocols import combination_jobs, jobs_sha256, single_jobs
-from magicface_core.evaluation.records import EditJob
-from magicface_core.evaluation.renderings import FLOORS
-from magicface_core.evaluation.rows import EditRow, write_rows
-from magicface_core.evaluation.run_folder import RunFolder, start_run
 
 JOBS: tuple[EditJob, ...] = (*single_jobs((1.0, 3.0)), *combination_jobs(3))
 NEUTRAL = (0.0,) * len(AU_ORDER)

@@ -14,17 +14,16 @@ from pathlib import Path
 
 import av
 import numpy as np
-
-from magicface_core.synthetic import (
+from magicface_training.synthetic import (
     Frame,
     HeadModel,
     Identity,
     edit_set_rng,
-    render,
     sample_expression_set,
     sample_identity,
     sample_scene,
 )
+from magicface_training.synthetic.picture.render import render
 
 POSES = 8  # pictures of a scene, after which they repeat
 CLOSENESS = 0.7  # of the renderer's own framing; the official crop fits into the picture then

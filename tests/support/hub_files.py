@@ -7,8 +7,8 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from magicface_core.models.catalogue import HUB, ModelFile
-from magicface_core.models.download import Limits
+from magicface_core.downloads.catalogue import HUB, ModelFile
+from magicface_core.downloads.download import Limits
 
 CONTENT = random.Random(0).randbytes(300_000)
 PATH = "/people/model/resolve/abc/part/weights.bin"

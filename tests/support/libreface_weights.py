@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from magicface_core.models.layouts import COUNTER, Shapes
+from magicface_core.conversion.layouts import COUNTER, Shapes
 
 
 def ruled_weights(shapes: Shapes, order: Sequence[str]) -> dict[str, Tensor]:

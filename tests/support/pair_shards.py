@@ -14,8 +14,8 @@ from magicface_training.shards.schema import PAIR_PICTURES, pair_schema, write_r
 from magicface_training.shards.writing import Shard
 from PIL import Image
 
-from magicface_core.background import jaw_dots
 from magicface_core.files import file_sha256
+from magicface_core.framing.background import jaw_dots
 
 SPLITS = {"train": (5, 4), "validation": (3,)}
 GROUP = 3  # rows of a row group

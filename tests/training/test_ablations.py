@@ -17,8 +17,8 @@ from tiny_start import write_clip, write_stable_diffusion
 
 import magicface_core
 from magicface_core import AUDelta, MagicFace, Settings
-from magicface_core.editing import RenderOptions, encode_identities, render
-from magicface_core.images import load_image
+from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.framing.preparation import Framing, Prepared, prepare
 from magicface_core.network import load_checkpoint
 from magicface_core.network.action_unit_inputs import ActionUnitKind
 from magicface_core.network.attribute_controller import ControllerKind
@@ -26,7 +26,7 @@ from magicface_core.network.denoisers import ControlledUNet
 from magicface_core.network.identity_paths import IdentityKind
 from magicface_core.network.info import CheckpointInfo
 from magicface_core.perception import Perception
-from magicface_core.preparation import Framing, Prepared, prepare
+from magicface_core.pictures.images import load_image
 
 pytest.importorskip("transformers")
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"

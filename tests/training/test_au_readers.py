@@ -12,15 +12,15 @@ import torch
 from magicface_training.au_readers import AUReaders, readers_for
 from magicface_training.autoencoder import main as fit_autoencoder
 from magicface_training.config import Stage, load_config
+from magicface_training.evaluation.exact.au_regressor import EYES, AURegressor, save_regressor
 from magicface_training.picture_error import Pictures
 from magicface_training.run_settings import ObjectiveConfig
 from magicface_training.settings import ConfigError
+from magicface_training.synthetic import HeadModel
+from magicface_training.synthetic.picture.tracks import tracked_vertices
 from magicface_training.train import train
 from torch import Tensor
 
-from magicface_core.evaluation.au_regressor import EYES, AURegressor, save_regressor
-from magicface_core.synthetic import HeadModel
-from magicface_core.synthetic.tracks import tracked_vertices
 from tests.training.conftest import CONFIGS
 
 SIDE, SCENES, EXPRESSIONS = 96, 2, 3

@@ -11,24 +11,19 @@ import pytest
 import torch
 from magicface_training import au_regressor
 from magicface_training.au_faces import Faces, draw_expressions
-from magicface_training.au_regressor import (
-    TEACHING_PEOPLE,
-    TEACHING_RECIPE,
-    People,
-    Recipe,
-)
-from magicface_training.make_mini import TRAIN_IDENTITIES
-from torch import Tensor
-
-from magicface_core.aus import AU_ORDER
-from magicface_core.evaluation.au_regressor import (
+from magicface_training.au_regressor import TEACHING_PEOPLE, TEACHING_RECIPE, People, Recipe
+from magicface_training.evaluation.exact.au_regressor import (
     CHIP_SIZE,
     AURegressor,
     load_regressor,
     own_error,
 )
+from magicface_training.make_mini import TRAIN_IDENTITIES
+from magicface_training.synthetic import HeadModel, split_of
+from torch import Tensor
+
+from magicface_core.aus import AU_ORDER
 from magicface_core.files import file_sha256
-from magicface_core.synthetic import HeadModel, split_of
 
 MEASURING, TEACHING = (Recipe(), People()), (TEACHING_RECIPE, TEACHING_PEOPLE)
 

@@ -14,9 +14,9 @@ from magicface_training.state import StateError
 from magicface_training.train import train
 from safetensors.torch import load_file
 
+from magicface_core.editing.magicface import MagicFace
 from magicface_core.errors import OutputError
 from magicface_core.network.weights import read_metadata
-from magicface_core.pipeline import MagicFace
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "checkpoint.safetensors"])

@@ -20,11 +20,11 @@ from magicface_training.painter import (
     train,
 )
 from magicface_training.settings import ConfigError
+from magicface_training.synthetic.head.regions import FaceClass
 
 from magicface_core.network import load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.network.painter import Painter, brightness, statistics
-from magicface_core.synthetic.regions import FaceClass
 
 CONFIG = PainterConfig(widths=(8, 8), steps=4, batch=2, fit_edits=4, save_every=2, threads=1)
 FRAMES = 3

@@ -15,8 +15,13 @@ from magicface_training.train import main, train
 from runs import assert_same_state, log_lines
 from safetensors.torch import load_file
 
+from magicface_core.editing.sampling import (
+    decode,
+    encode_background,
+    encode_identity,
+    sample,
+)
 from magicface_core.network import load_checkpoint
-from magicface_core.sampling import decode, encode_background, encode_identity, sample
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "tiny-cpu.yaml"
 

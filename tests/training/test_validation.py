@@ -16,17 +16,12 @@ from magicface_training.config import TrainConfig, ValidationConfig
 from magicface_training.data.edit_sets import EditSets
 from magicface_training.grid import Row, action_unit_response
 from magicface_training.initialise import initialise
-from magicface_training.validation import (
-    Validator,
-    timestep_levels,
-    untouched,
-    validation_config,
-)
+from magicface_training.validation import Validator, timestep_levels, untouched, validation_config
 from PIL import Image
 
 from magicface_core.aus import AUVector
-from magicface_core.images import to_tensor
 from magicface_core.perception.faces import AUEstimate
+from magicface_core.pictures.images import to_tensor
 
 GRID = (
     "validation.identities=2",

@@ -10,11 +10,11 @@ from magicface_training.autoencoder import main as make_autoencoder
 from magicface_training.initialise import initialise
 from magicface_training.settings import ConfigError
 
+from magicface_core.editing.sampling import encode_background, encode_identity, predict
 from magicface_core.network import load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.network.checkpoint import load_autoencoder
 from magicface_core.network.tiny import write_tiny_checkpoint
-from magicface_core.sampling import encode_background, encode_identity, predict
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ scenes are the paper's pairs (same identity, other expression, other pose or bac
     condition  [n, S*E, 3, H, W] uint8, background + pose pictures
     mask       [n, S*E, H*W/8] packed bits, 1 where the condition is black
     au         [n, S*E, 12] float32, intensities 0..5
-    points     [n, S*E, P, 2] float16, spots of skin (see ``magicface_core.synthetic.tracks``)
+    points     [n, S*E, P, 2] float16, spots of skin (see ``synthetic/picture/tracks.py``)
     seen       [n, S*E, P] bool, whether these face the camera
     seed       [n] int64, of the identities
     scenes     [] int64, S; 2 where it is missing

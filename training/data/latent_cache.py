@@ -26,13 +26,7 @@ from ..config import DataConfig
 from ..shards.atomic import whole_file
 from ..shards.writing import Shard
 from .errors import DataError
-from .latent_files import (
-    LatentRecord,
-    autoencoder_key,
-    latent_path,
-    read_record,
-    write_record,
-)
+from .latent_files import LatentRecord, autoencoder_key, latent_path, read_record, write_record
 from .pairs import PICTURES, as_tensor, decode, mirror_pair
 from .prepared import Prepared, filled_splits, is_address, open_prepared, verify_hint
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from magicface_core.background import CANVAS, DOT_COLORS, DOT_RADIUS
+from magicface_core.framing.background import CANVAS, DOT_COLORS, DOT_RADIUS
 
 FULL = 255
 CLEAR = 0.5  # share of a colour from which it is told apart from its neighbours'

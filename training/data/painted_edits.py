@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from magicface_core.aus import AU_ORDER
 from magicface_core.network.painter import LUMA
-from magicface_core.synthetic.regions import FaceClass
 
+from ..synthetic.head.regions import FaceClass
 from .edit_sets import DataError
 from .painted_sets import COLUMNS, ROWS, SIZE
 

@@ -31,12 +31,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from magicface_core.aus import AU_ORDER
+from magicface_core.editing.sampling import encode_background, encode_identity, sample
 from magicface_core.errors import MagicFaceError
+from magicface_core.framing.preparation import reduce_to
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
-from magicface_core.preparation import reduce_to
-from magicface_core.sampling import encode_background, encode_identity, sample
-from magicface_core.synthetic import (
+
+from ..synthetic import (
     HeadModel,
     Identity,
     Rendering,
@@ -46,9 +47,8 @@ from magicface_core.synthetic import (
     sample_identity,
     split_seeds,
 )
-from magicface_core.synthetic.regions import Part
-from magicface_core.synthetic.sampling import sample_scene, sample_single
-
+from ..synthetic.head.regions import Part
+from ..synthetic.sampling import sample_scene, sample_single
 from .edit_sets import DataError
 from .looks import Look
 from .render import condition_of

@@ -12,15 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from magicface_core.images import save_image
-from magicface_core.synthetic import (
-    Frame,
-    HeadModel,
-    Light,
-    render,
-    sample_frame,
-    sample_identity,
-)
+from magicface_core.pictures.images import save_image
+
+from ..synthetic import Frame, HeadModel, Light, sample_frame, sample_identity
+from ..synthetic.picture.render import render
 
 IDENTITY = 21
 BACKDROP = 7

@@ -30,20 +30,20 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from magicface_core.background import jaw_dots
 from magicface_core.errors import MagicFaceError
-from magicface_core.masks import grow_mask
-from magicface_core.synthetic import (
+from magicface_core.framing.background import jaw_dots
+from magicface_core.pictures.masks import grow_mask
+
+from ..synthetic import (
     HeadModel,
     Rendering,
     edit_set_rng,
-    render,
     sample_edit_set,
     sample_identity,
     split_seeds,
 )
-from magicface_core.synthetic.tracks import track, tracked_vertices
-
+from ..synthetic.picture.render import render
+from ..synthetic.picture.tracks import track, tracked_vertices
 from .edit_sets import DataError
 
 logger = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.synthetic import HeadModel, render, sample_frame, sample_identity
 
+from ..synthetic import HeadModel, sample_frame, sample_identity
+from ..synthetic.picture.render import render
 from .portrait import studio_light
 
 SMILING_IDENTITY = 47

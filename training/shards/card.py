@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from magicface_core.aus import ACTION_UNITS, AUDelta
-from magicface_core.drawing import REGION_COLOURS
-from magicface_core.expressions import region_of
+from magicface_core.drawing.sheets import Tile, labelled_sheet
+from magicface_core.drawing.text import REGION_COLOURS
+from magicface_core.expressions.building import region_of
 from magicface_core.files import write_file
-from magicface_core.sheets import Tile, labelled_sheet
 
 from .balancing import CHANGE_EDGES
 from .histograms import Panel, draw_bars, draw_panels

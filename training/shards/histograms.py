@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from magicface_core.drawing import FAINT, INK, PAPER, SOFT_INK, mixed, write
+from magicface_core.drawing.text import FAINT, INK, PAPER, SOFT_INK, mixed, write
 
 EDGE = 24
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 26, 18, 15

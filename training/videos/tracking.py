@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from magicface_core.boxes import area, shared_area
+from magicface_core.framing.boxes import area, shared_area
 from magicface_core.perception.identity import identity_distance
 
 # Two pictures below a distance of 0.6 are one person's for dlib; means over tracks are surer.

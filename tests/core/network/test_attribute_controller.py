@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from magicface_core.editing.sampling import encode_background, encode_identity, predict
 from magicface_core.network import load_checkpoint
 from magicface_core.network.attribute_controller import ConvolutionController
 from magicface_core.network.tiny import write_tiny_checkpoint
 from magicface_core.network.weights import read_header
-from magicface_core.sampling import encode_background, encode_identity, predict
 
 
 @pytest.mark.parametrize(("reduction", "depth"), [(2, 1), (8, 3), (16, 4)])

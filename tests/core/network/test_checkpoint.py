@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from magicface_core.editing.sampling import encode_background, encode_identity, predict
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.checkpoint import default_device, resolve_checkpoint
 from magicface_core.network.tiny import write_tiny_checkpoint
-from magicface_core.sampling import encode_background, encode_identity, predict
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 GOLDEN_NETWORK = Path(__file__).parents[2] / "golden" / "network"

@@ -12,6 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from magicface_core.editing.sampling import (
+    decode,
+    encode_background,
+    encode_identity,
+    predict,
+    reconstruct,
+)
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.autoencoder import (
@@ -23,13 +30,6 @@ from magicface_core.network.autoencoder import (
     reduction_factor,
 )
 from magicface_core.network.tiny import write_tiny_checkpoint
-from magicface_core.sampling import (
-    decode,
-    encode_background,
-    encode_identity,
-    predict,
-    reconstruct,
-)
 
 PICTURES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 DELTAS = torch.full((2, 12), 2.0)

@@ -14,7 +14,13 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from magicface_core import AUDelta
-from magicface_core.editing import RenderOptions, encode_identities, render
+from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.editing.sampling import (
+    encode_background,
+    encode_identity,
+    predict,
+    sample,
+)
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint, merge_checkpoint
 from magicface_core.network.action_unit_inputs import ActionUnitKind, LinearInput
@@ -29,7 +35,6 @@ from magicface_core.network.identity_paths import IDENTITY_PATHS, IdentityKind
 from magicface_core.network.reference_attention import install_processors
 from magicface_core.network.tiny import TINY_UNET, write_tiny_checkpoint
 from magicface_core.network.unet import build_unet
-from magicface_core.sampling import encode_background, encode_identity, predict, sample
 
 FACES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 SMILE, FROWN = AUDelta(AU6=2, AU12=4), AUDelta(AU1=2, AU4=3, AU15=3)

@@ -100,7 +100,7 @@ def test_pieces_come_from_the_model_folder(
     assert "no vae/" in refusal(two_files)
     fill(store, released, 16)
     monkeypatch.setattr(
-        "magicface_core.models.store.Store._whole",
+        "magicface_core.downloads.store.Store._whole",
         lambda *_: True,  # the real one's size is known
     )
     loaded = load_checkpoint(two_files, "cpu")

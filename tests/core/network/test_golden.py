@@ -10,13 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from magicface_core.network import Checkpoint
-from magicface_core.network.reference_attention import (
-    Reference,
-    identity_features,
-    project_reference,
-)
-from magicface_core.sampling import (
+from magicface_core.editing.sampling import (
     Identity,
     Progress,
     decode,
@@ -25,6 +19,12 @@ from magicface_core.sampling import (
     predict,
     reference_of,
     sample,
+)
+from magicface_core.network import Checkpoint
+from magicface_core.network.reference_attention import (
+    Reference,
+    identity_features,
+    project_reference,
 )
 
 MANIFEST = Path(__file__).parents[2] / "golden" / "network" / "manifest.json"

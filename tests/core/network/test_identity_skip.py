@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from magicface_core.editing.sampling import (
+    encode_background,
+    encode_identity,
+    guided_prediction,
+    sample,
+)
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.identity_skip import add_identity, check_identity_skip
 from magicface_core.network.tiny import write_tiny_checkpoint
-from magicface_core.sampling import encode_background, encode_identity, guided_prediction, sample
 
 SIZE = 32
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from magicface_core.editing.sampling import encode_background, encode_identity, sample
 from magicface_core.network import Checkpoint
 from magicface_core.network.reference_attention import (
     Reference,
@@ -22,7 +23,6 @@ from magicface_core.network.reference_attention import (
 )
 from magicface_core.network.tiny import TINY_UNET
 from magicface_core.network.unet import AU_COUNT, build_unet
-from magicface_core.sampling import encode_background, encode_identity, sample
 
 STEPS = 3
 

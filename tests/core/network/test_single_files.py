@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from magicface_core.editing.sampling import encode_background, encode_identity, predict
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint, merge_checkpoint, weights
 from magicface_core.network.merged import open_parts
 from magicface_core.network.single_files import MAX_FILES, SingleFiles, recognise
-from magicface_core.sampling import encode_background, encode_identity, predict
 
 OPTIONS = {"block_out_channels", "cross_attention_dim", "in_channels", "attention_head_dim"}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from skimage import data
 
-from magicface_core.geometry import Crop, crop_for_face
-from magicface_core.images import to_tensor
+from magicface_core.framing.placing import Crop, crop_for_face
 from magicface_core.perception import Face, Perception
+from magicface_core.pictures.images import to_tensor
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import pytest
 import torch
 from weight_files import write_formula_weights
 
-from magicface_core.background import background_pose
 from magicface_core.cli.options import BACKENDS
+from magicface_core.conversion.layouts import bisenet, libreface
+from magicface_core.downloads.catalogue import BISENET, FACE_ALIGNMENT, LIBREFACE
+from magicface_core.downloads.store import Store
 from magicface_core.errors import ModelError
-from magicface_core.models.catalogue import BISENET, FACE_ALIGNMENT, LIBREFACE
-from magicface_core.models.layouts import bisenet, libreface
-from magicface_core.models.store import Store
+from magicface_core.framing.background import background_pose
 from magicface_core.perception import AUEstimate, Face, JawPoints, Perception, backends
 from magicface_core.perception.backends import (
     TABLES,

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from weight_files import formula_weights, write_formula_weights
 
-from magicface_core.background import FACE_CLASSES
+from magicface_core.conversion.layouts import bisenet as layout
+from magicface_core.conversion.pickles import read_pickled_tensors
 from magicface_core.errors import ModelError
-from magicface_core.geometry import Crop, crop_for_face
-from magicface_core.models.layouts import bisenet as layout
-from magicface_core.models.pickles import read_pickled_tensors
+from magicface_core.framing.background import FACE_CLASSES
+from magicface_core.framing.placing import Crop, crop_for_face
 from magicface_core.perception import Face
 from magicface_core.perception.bisenet import TRAINING_HEADS, BiSeNet, BiSeNetParser
 

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 from weight_files import write_formula_weights
 
+from magicface_core.conversion.layouts import fan
 from magicface_core.errors import ModelError
-from magicface_core.models.layouts import fan
 from magicface_core.perception import Face, face_alignment
 from magicface_core.perception.face_alignment import FaceAlignmentJaw, face_box, jaw_points
 

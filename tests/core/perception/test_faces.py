@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from magicface_core.errors import ImageError
-from magicface_core.geometry import Crop
-from magicface_core.images import to_tensor
+from magicface_core.framing.placing import Crop
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.detector import merge_overlapping
-from magicface_core.resampling import resample
+from magicface_core.pictures.images import to_tensor
+from magicface_core.pictures.resampling import resample
 
 
 def pasted(photo: torch.Tensor, canvas: torch.Tensor, scale: float, x: int, y: int) -> np.ndarray:

@@ -10,9 +10,9 @@ import torch
 from skimage import data
 
 from magicface_core.errors import CheckpointError
-from magicface_core.images import to_tensor
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.identity import IdentityNetwork, face_chip
+from magicface_core.pictures.images import to_tensor
 
 
 def test_the_same_face_is_near_itself_after_changes(

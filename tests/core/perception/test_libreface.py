@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from skimage import data
 
 from magicface_core.aus import AU_ORDER
+from magicface_core.conversion.layouts import libreface
 from magicface_core.errors import ImageError, ModelError
-from magicface_core.images import to_tensor
-from magicface_core.models.layouts import libreface
 from magicface_core.perception import AUEstimator, Face, Perception
 from magicface_core.perception.libreface import (
     TRUST,
@@ -25,6 +24,7 @@ from magicface_core.perception.libreface import (
     network_input,
 )
 from magicface_core.perception.libreface_network import network_of
+from magicface_core.pictures.images import to_tensor
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from magicface_core.errors import ImageError
-from magicface_core.images import to_tensor
 from magicface_core.perception import Face
 from magicface_core.perception.libreface_alignment import (
     EYE_RINGS,
@@ -20,6 +19,7 @@ from magicface_core.perception.libreface_alignment import (
     face_square,
     faded,
 )
+from magicface_core.pictures.images import to_tensor
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "preparation"
 

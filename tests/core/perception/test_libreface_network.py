@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from magicface_core.conversion.layouts import COUNTER, libreface
 from magicface_core.errors import ModelError
-from magicface_core.models.layouts import COUNTER, libreface
 from magicface_core.perception.libreface import network_input
 from magicface_core.perception.libreface_network import (
     LibreFaceNetwork,

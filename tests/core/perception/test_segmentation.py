@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from magicface_core.background import background_pose
-from magicface_core.geometry import Crop
+from magicface_core.framing.background import background_pose
+from magicface_core.framing.placing import Crop
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.morphology import connected_to, fill_holes
-from magicface_core.resampling import resample
+from magicface_core.pictures.resampling import resample
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 from magicface_training.data.mirroring import mirror_background
 from pair_shards import made_up_points, smooth_picture, with_dots
 
-from magicface_core.background import CANVAS_POINTS5, DOT_COLORS
+from magicface_core.framing.background import CANVAS_POINTS5, DOT_COLORS
 
 SIZE = 512
 SWAPPED = [1, 0, 2, 4, 3]  # eyes, nose tip, mouth corners of the mirrored face

@@ -15,14 +15,10 @@ from magicface_training.data.render import (
     prepared_edit_set,
     write_shards,
 )
+from magicface_training.synthetic import edit_set_rng, sample_edit_set, sample_identity
+from magicface_training.synthetic.picture.render import render
 
-from magicface_core.background import DOT_COLORS
-from magicface_core.synthetic import (
-    edit_set_rng,
-    render,
-    sample_edit_set,
-    sample_identity,
-)
+from magicface_core.framing.background import DOT_COLORS
 
 LAYOUT = Layout(scenes=2, expressions=2, size=64)
 SMALL = Layout(scenes=1, expressions=2, size=32)

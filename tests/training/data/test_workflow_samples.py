@@ -13,9 +13,8 @@ from magicface_training.data.workflow_samples import (
     draw,
     shipped_portrait,
 )
+from magicface_training.synthetic import HeadModel
 from PIL import Image
-
-from magicface_core.synthetic import HeadModel
 
 SAMPLES = Path(__file__).resolve().parents[3] / "web" / "samples"
 SIDE = 64

@@ -13,7 +13,7 @@ from magicface_training.shards.histograms import COLOUR, Panel, draw_bars, draw_
 from magicface_training.shards.manifest import read_manifest
 from PIL import Image, ImageColor
 
-from magicface_core.drawing import mixed
+from magicface_core.drawing.text import mixed
 
 
 def painted(picture: Image.Image, colour: str) -> np.ndarray:

@@ -25,9 +25,9 @@ from magicface_training.videos.prepare import (
 from PIL import Image
 
 from magicface_core.errors import ModelError
-from magicface_core.images import to_tensor, to_uint8
+from magicface_core.framing.preparation import Framing, prepare
 from magicface_core.perception import Perception
-from magicface_core.preparation import Framing, prepare
+from magicface_core.pictures.images import to_tensor, to_uint8
 
 TwoScenes = tuple[Path, tuple[Shown, ...]]
 UNLIKE = (40_005, 40_012)  # seeds of faces that the identity network tells apart

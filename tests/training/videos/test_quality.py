@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from face_videos import head_model
+from magicface_training.synthetic import sample_identity, sample_scene
+from magicface_training.synthetic.picture.render import render
 from magicface_training.videos import VideoSettings
 from magicface_training.videos.quality import (
     Measures,
@@ -20,12 +22,11 @@ from magicface_training.videos.quality import (
 )
 from torch import Tensor
 
-from magicface_core.geometry import Crop, crop_for_face
-from magicface_core.images import to_tensor
+from magicface_core.framing.placing import Crop, crop_for_face
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.head_pose import head_pose
-from magicface_core.resampling import gaussian_blur
-from magicface_core.synthetic import render, sample_identity, sample_scene
+from magicface_core.pictures.images import to_tensor
+from magicface_core.pictures.resampling import gaussian_blur
 
 SIZE = 192
 POSES = [(0.0, 0.0, 0.0), (35.0, 5.0, 0.0), (-35.0, 0.0, 8.0), (10.0, -12.0, -10.0)]

@@ -1,0 +1,1 @@
+"""Where the denoiser looks: recording attention, maps, sheets (paper, Fig. 9)."""

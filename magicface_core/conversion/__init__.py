@@ -1,0 +1,1 @@
+"""Weights of others turned into safetensors, once and safely."""

@@ -1,0 +1,1 @@
+"""Text, charts and labelled sheets, drawn with Pillow."""

@@ -1,0 +1,1 @@
+"""An edit: identity, sampling, rendering, and the class that does it all."""

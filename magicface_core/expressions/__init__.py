@@ -1,0 +1,1 @@
+"""What is asked of a face: deltas, presets, animations, and their files."""

@@ -1,0 +1,1 @@
+"""Which face, where: choosing, cropping, and what the model is shown of it."""

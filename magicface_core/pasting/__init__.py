@@ -1,0 +1,1 @@
+"""Edited faces back in their pictures, every other pixel untouched."""

@@ -1,0 +1,1 @@
+"""Pixels: reading pictures, resampling, squares cut from them, masks."""

@@ -1,0 +1,1 @@
+"""Whether a portrait suits an edit, and what to do about it."""

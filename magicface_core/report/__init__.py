@@ -1,0 +1,1 @@
+"""What an edit achieved, measured and drawn."""

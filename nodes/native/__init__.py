@@ -1,0 +1,1 @@
+"""MagicFace as ComfyUI's own MODEL: loading, conditioning, sampling, decoding."""

@@ -1,0 +1,1 @@
+"""The paper's protocols, on photographs and on rendered people."""

@@ -1,0 +1,1 @@
+"""The head: shape, pose, action units, landmarks."""

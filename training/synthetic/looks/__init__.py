@@ -1,0 +1,1 @@
+"""What people look like: skin, hair, glasses, clothes."""

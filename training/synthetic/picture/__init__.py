@@ -1,0 +1,1 @@
+"""From a head to a picture: camera, light, rasteriser, exact labels."""
