@@ -166,9 +166,7 @@ def test_mini_smiles_better_than_nothing(tmp_path: Path) -> None:
     assert smile["points"]["value"] < 0.9
     assert smile["grey"]["value"] < 0.02
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "magicface_core.evaluation.photograph_command.wild_jobs", lambda: wild_jobs()[:2]
-        )
+        patch.setattr(command, "wild_jobs", lambda: wild_jobs()[:2])
         path = tmp_path / "wild.json"
         words = ("--identities", "1", "--json", str(path), "--sheet", str(sheet))
         assert cli.run(arguments("--protocol", "wild", *words)) == 0
