@@ -14,6 +14,7 @@ import torch
 from magicface_training.evaluation import cli
 from magicface_training.evaluation.editor import CheckpointEditor, EditSource
 from magicface_training.evaluation.exact import command as exact_command
+from magicface_training.evaluation.photographs import command
 from magicface_training.evaluation.photographs.face_areas import (
     INNER_LIPS,
     OUTER_LIPS,
