@@ -138,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def rendered(seed: int, count: int) -> Iterator[tuple[str, str, Tensor]]:
     """Name, kind and picture [1,3,S,S] of portraits that no checkpoint was trained on."""
     from magicface_training.synthetic import HeadModel, sample_frame, sample_identity
-    from magicface_training.synthetic.picture import render
+    from magicface_training.synthetic.picture.render import render
 
     model = HeadModel.load()
     for number, (size, zoom, roll, shift) in enumerate(SCENES[:count]):

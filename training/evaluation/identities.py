@@ -156,7 +156,7 @@ class _Renderer:
 def render_portrait(seed: int, head_model: HeadModel) -> Image.Image:
     """The 640 x 640 portrait that a seed stands for."""
     from ..synthetic import sample_frame, sample_identity
-    from ..synthetic.picture import render
+    from ..synthetic.picture.render import render
 
     frame = sample_frame(np.random.default_rng([SCENE_STREAM, seed]), pose=POSE_SPREAD)
     frame = replace(frame, zoom=RENDERED_ZOOM * frame.zoom)

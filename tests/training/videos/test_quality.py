@@ -9,7 +9,7 @@ import pytest
 import torch
 from face_videos import head_model
 from magicface_training.synthetic import sample_identity, sample_scene
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 from magicface_training.videos import VideoSettings
 from magicface_training.videos.quality import (
     Measures,
