@@ -23,16 +23,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..editing.magicface import MagicFace
 from ..editing.rendering import RenderCallback, Rendered, RenderOptions, render
 from ..editing.sampling import Progress
 from ..errors import MagicFaceError
 from ..pictures.resampling import WORKING_SIZE
-from .recording import AttentionRecorder, LayerMaps, recorded_attention
+from .recording import AttentionRecorder, LayerMaps, listening_denoiser
 
 if TYPE_CHECKING:
     from ..aus import AUDelta
     from ..editing.identity import EncodedIdentity
-    from ..editing.magicface import MagicFace
     from ..editing.results import EditResult
     from ..editing.settings import Settings
     from ..framing.preparation import Prepared
@@ -139,14 +139,15 @@ def record_edit(
             "show; ask for a change, such as AU12=4."
         )
     points = face_points(prepared.face) if points is None else points
-    with recorded_attention(model.checkpoint.denoiser, _places(points), layers) as recorder:
-        [result] = model.edit_prepared(
-            prepared,
-            [delta],
-            settings,
-            callback=_finishing(recorder, callback),
-            face_only=face_only,
-        )
+    recorder = listening_denoiser(model.checkpoint.denoiser, _places(points), layers)
+    listening = replace(model.checkpoint, denoiser=recorder.denoiser)
+    [result] = MagicFace(listening, model.perception).edit_prepared(
+        prepared,
+        [delta],
+        settings,
+        callback=_finishing(recorder, callback),
+        face_only=face_only,
+    )
     return result, AttentionMaps(tuple(recorder.timesteps), tuple(points), recorder.layers())
 
 
@@ -167,9 +168,10 @@ def record_render(
     ``record_edit``.
     """
     drawn = replace(options or RenderOptions(), render_zero=True)
-    with recorded_attention(checkpoint.denoiser, _places(points), layers) as recorder:
-        finish = _finishing(recorder, callback)
-        rendered = render(checkpoint, identity, background, [delta], drawn, finish)
+    recorder = listening_denoiser(checkpoint.denoiser, _places(points), layers)
+    listening = replace(checkpoint, denoiser=recorder.denoiser)
+    finish = _finishing(recorder, callback)
+    rendered = render(listening, identity, background, [delta], drawn, finish)
     return rendered, AttentionMaps(tuple(recorder.timesteps), tuple(points), recorder.layers())
 
 

@@ -10,8 +10,7 @@ Of a batch the last row is recorded: of one edit with AU guidance, the half that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..errors import MagicFaceError
 from ..network.reference_attention import (
@@ -28,6 +26,7 @@ from ..network.reference_attention import (
     add_distance_penalty,
     join,
     transformer_blocks,
+    with_own_hooks,
 )
 
 MOST_SCORES = 2**23
@@ -62,7 +61,13 @@ class AttentionRecorder:
     Passes without it are dropped, such as those that render the unedited face for comparison.
     """
 
-    def __init__(self, points: Sequence[tuple[float, float]], most_scores: int) -> None:
+    def __init__(
+        self,
+        denoiser: UNet2DConditionModel,
+        points: Sequence[tuple[float, float]],
+        most_scores: int,
+    ) -> None:
+        self.denoiser = denoiser
         self.points = tuple(points)
         self.most_scores = most_scores
         self.timesteps: list[float] = []
@@ -91,9 +96,7 @@ class AttentionRecorder:
         steps = [one[index] for one in self._passes]
         return {key: torch.stack([step[key] for step in steps]) for key in steps[0]}
 
-    def attach(
-        self, index: int, name: str, block: BasicTransformerBlock
-    ) -> Iterator[RemovableHandle]:
+    def attach(self, index: int, name: str, block: BasicTransformerBlock) -> None:
         """Start to listen to a transformer block."""
         self._names[index] = name
 
@@ -109,10 +112,10 @@ class AttentionRecorder:
             strength = _norms(added) / self._norms.pop(index).clamp_min(1e-12)
             self._pass[index]["prompt"] = _grid(strength).cpu()
 
-        yield block.attn1.register_forward_pre_hook(read_self_attention, with_kwargs=True)
+        block.attn1.register_forward_pre_hook(read_self_attention, with_kwargs=True)
         if block.attn2 is not None:
-            yield block.norm2.register_forward_pre_hook(read_residual)
-            yield block.attn2.register_forward_hook(read_cross_attention)
+            block.norm2.register_forward_pre_hook(read_residual)
+            block.attn2.register_forward_hook(read_cross_attention)
 
     @torch.no_grad()
     def _own_and_reference(
@@ -136,17 +139,17 @@ class AttentionRecorder:
         }
 
 
-@contextmanager
-def recorded_attention(
+def listening_denoiser(
     denoiser: UNet2DConditionModel,
     points: Sequence[tuple[float, float]] = (),
     layers: Sequence[int] | None = None,
     most_scores: int = MOST_SCORES,
-) -> Iterator[AttentionRecorder]:
-    """Record the denoiser's attention within a ``with`` block; nothing stays behind after it.
+) -> AttentionRecorder:
+    """A recorder whose ``denoiser``, of the same weights, tells it what it attends to.
 
     Args:
-        denoiser: of any kind of checkpoint, with the processors of ``install_processors``.
+        denoiser: of any kind of checkpoint, with the processors of ``install_processors``; it is
+            left as it is.
         points: (x, y) in 0..1 of the picture, whose looks at the identity image are recorded.
         layers: numbers of transformer blocks in the order of execution; None: all.
         most_scores: attention weights that may be held at a time; fewer save memory.
@@ -159,16 +162,10 @@ def recorded_attention(
                 f"A point lies at {x:.2f}, {y:.2f} of the face picture's sides; it must lie within "
                 "0..1 of both."
             )
-    blocks = _chosen_blocks(denoiser, layers)
-    recorder = AttentionRecorder(points, most_scores)
-    handles: list[RemovableHandle] = []
-    try:
-        for index, (name, block) in blocks.items():
-            handles += recorder.attach(index, name, block)
-        yield recorder
-    finally:
-        for handle in handles:
-            handle.remove()
+    recorder = AttentionRecorder(with_own_hooks(denoiser), points, most_scores)
+    for index, (name, block) in _chosen_blocks(recorder.denoiser, layers).items():
+        recorder.attach(index, name, block)
+    return recorder
 
 
 def layer_names(denoiser: UNet2DConditionModel) -> tuple[str, ...]:

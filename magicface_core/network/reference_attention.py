@@ -19,10 +19,11 @@ not discover from nothing that the identity's eye belongs where the portrait's e
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +31,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
+
+N = TypeVar("N", bound=torch.nn.Module)
 
 
 @dataclass(frozen=True)
@@ -216,13 +219,20 @@ def identity_features(
     def keep(_module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
         features.append(inputs[0])
 
-    handles = [b.register_forward_pre_hook(keep) for b in transformer_blocks(id_encoder)]
-    try:
-        _run_to_last_attention(id_encoder, latents, prompt_embeds)
-    finally:
-        for handle in handles:
-            handle.remove()
+    listening = with_own_hooks(id_encoder)
+    for block in transformer_blocks(listening):
+        block.register_forward_pre_hook(keep)
+    _run_to_last_attention(listening, latents, prompt_embeds)
     return features
+
+
+def with_own_hooks(network: N) -> N:
+    """The same network, sharing every weight, whose hooks are nobody else's.
+
+    Other threads may run the original meanwhile: a call that listens to layers leaves no trace.
+    """
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    return copy.deepcopy(network, shared)
 
 
 def _run_to_last_attention(

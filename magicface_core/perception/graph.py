@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -274,9 +275,33 @@ def one_thread() -> Iterator[None]:
     The networks consist of hundreds of tiny operations; on a busy machine threads that wait for
     each other made them twenty times slower.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    _thread_limit.enter()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _thread_limit.leave()
+
+
+class _ThreadLimit:
+    """Torch's number of threads is the whole process's: the last to leave restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                torch.set_num_threads(self._before)
+
+
+_thread_limit = _ThreadLimit()

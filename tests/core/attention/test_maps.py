@@ -23,7 +23,7 @@ from magicface_core.attention.recording import (
     LayerMaps,
     attention_shares,
     layer_names,
-    recorded_attention,
+    listening_denoiser,
     token_at,
 )
 from magicface_core.editing.identity import ProjectedIdentity, project_identity
@@ -116,9 +116,9 @@ def test_a_pass_equals_attention_computed_with_plain_numpy(tiny: Checkpoint) -> 
     for index, block in enumerate(blocks):
         listen(caught, index, block)
     try:
-        with recorded_attention(tiny.denoiser, [(0.9, 0.6)]) as recorder:
-            one_pass(tiny, who)
-            recorder.finish_step(7.0)
+        recorder = listening_denoiser(tiny.denoiser, [(0.9, 0.6)])
+        one_pass(replace(tiny, denoiser=recorder.denoiser), who)
+        recorder.finish_step(7.0)
     finally:
         for entry in caught.values():
             for handle in entry["handles"]:
@@ -279,9 +279,9 @@ def test_released_layout(golden_checkpoint: Checkpoint) -> None:
     who = project_identity(
         golden_checkpoint, encode_identities(golden_checkpoint, torch.rand(1, 3, size, size))
     )
-    with recorded_attention(golden_checkpoint.denoiser) as recorder:
-        one_pass(golden_checkpoint, who)
-        recorder.finish_step(1.0)
+    recorder = listening_denoiser(golden_checkpoint.denoiser)
+    one_pass(replace(golden_checkpoint, denoiser=recorder.denoiser), who)
+    recorder.finish_step(1.0)
     for layer in recorder.layers():
         torch.testing.assert_close(layer.own + layer.reference, torch.ones_like(layer.own))
         assert (layer.prompt > 0).all()
@@ -343,10 +343,14 @@ def test_callbacks_still_hear_of_every_step(
     tiny: Checkpoint, identity: EncodedIdentity, mini: MagicFace, portrait: Prepared
 ) -> None:
     heard: list[int] = []
-    recorded(tiny, identity, callback=lambda done, total, progress: heard.append(done))
+
+    def hear(done: int, total: int, progress: object) -> None:
+        heard.append(done)
+
+    recorded(tiny, identity, callback=hear)
     assert heard == [0, 1, 2]
-    record_edit(mini, portrait, SMILE, Settings(steps=1), callback=lambda p: heard.append(p.step))
-    assert heard == [0, 1, 2, 0]
+    record_edit(mini, portrait, SMILE, Settings(steps=1), callback=hear)
+    assert heard == [0, 1, 2, 0, 1]
 
 
 def test_a_zero_delta(tiny: Checkpoint, identity: EncodedIdentity, portrait: Prepared) -> None:
@@ -381,9 +385,9 @@ def test_nothing_stays_behind_after_an_error(tiny: Checkpoint, identity: Encoded
 def test_two_recordings_do_not_disturb_each_other(
     tiny: Checkpoint, identity: EncodedIdentity, maps: AttentionMaps
 ) -> None:
-    with recorded_attention(tiny.denoiser, layers=[0]) as outer:
-        inner = recorded(tiny, identity)
-        outer.finish_step(0.0)
+    outer = listening_denoiser(tiny.denoiser, layers=[0])
+    inner = recorded(replace(tiny, denoiser=outer.denoiser), identity)
+    outer.finish_step(0.0)
     assert torch.equal(outer.layers()[0].own[0], maps.layers[0].own[1])
     assert all(
         torch.equal(a.looks, b.looks) for a, b in zip(inner.layers, maps.layers, strict=True)
@@ -391,8 +395,8 @@ def test_two_recordings_do_not_disturb_each_other(
 
 
 def test_steps_without_a_pass(tiny: Checkpoint) -> None:
-    with recorded_attention(tiny.denoiser) as recorder:
-        with pytest.raises(ValueError, match="no step"):
-            recorder.layers()
-        with pytest.raises(ValueError, match="after a pass"):
-            recorder.finish_step(0.0)
+    recorder = listening_denoiser(tiny.denoiser)
+    with pytest.raises(ValueError, match="no step"):
+        recorder.layers()
+    with pytest.raises(ValueError, match="after a pass"):
+        recorder.finish_step(0.0)

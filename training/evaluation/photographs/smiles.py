@@ -19,11 +19,11 @@ from PIL import Image
 
 from magicface_core.aus import AUDelta
 from magicface_core.editing.results import pasted
-from magicface_core.framing.preparation import WORKING_SIZE, Prepared, prepare
+from magicface_core.framing.preparation import Prepared, prepare
 from magicface_core.perception import Perception
 from magicface_core.pictures.affine import apply_affine, invert_affine, umeyama_similarity
 from magicface_core.pictures.images import to_tensor
-from magicface_core.pictures.resampling import resample
+from magicface_core.pictures.resampling import WORKING_SIZE, resample
 
 from ..editor import Editor, EditSource
 from ..intervals import Estimate

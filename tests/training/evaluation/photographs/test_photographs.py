@@ -33,7 +33,7 @@ from magicface_training.evaluation.photographs.wild import (
 
 from magicface_core.aus import AUDelta
 from magicface_core.errors import MagicFaceError
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.network import load_checkpoint
 from magicface_core.pictures.images import save_image
 
