@@ -78,11 +78,22 @@ def test_smaller_cards_train_on_as_many_pairs(name: str) -> None:
     assert config.optim.gradient_checkpointing
 
 
-def test_shipped_configurations_are_found_by_name(tmp_path: Path) -> None:
-    assert load_config("paper") == load_config("configs/paper.yaml") == load_config("paper.yaml")
-    own = tmp_path / "paper.yaml"
-    own.write_text("optim: {steps: 3}")
-    assert load_config(own).optim.steps == 3
+def test_shipped_configurations_are_found_by_bare_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_config("paper") == load_config("paper.yaml")
+    monkeypatch.chdir(tmp_path)
+    Path("paper.yaml").write_text("optim: {steps: 3}")
+    assert load_config("paper.yaml").optim.steps == load_config("./paper.yaml").optim.steps == 3
+
+
+def test_path_of_a_missing_file_is_no_name_of_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "no" / "paper.yaml", "no/paper.yaml", "./paper.yaml", "no/paper"):
+        with pytest.raises(ConfigError, match=rf"cannot read .*{Path(path).name}"):
+            load_config(path)
 
 
 def test_yaml_reads_no_and_off_as_false(tmp_path: Path) -> None:
