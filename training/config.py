@@ -15,9 +15,8 @@ from typing import Any, Literal
 
 import yaml
 
-from .inheritance import read_tree
 from .run_settings import ObjectiveConfig, OptimConfig, RunConfig, ValidationConfig
-from .settings import ConfigError, build, check_range
+from .settings import ConfigError, build, check_range, read_tree
 
 __all__ = [
     "ConfigError",
@@ -153,7 +152,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file; ``overrides`` are ``section.key=value`` texts with YAML values.
 
     A bare name such as "paper.yaml" or "paper" may be that of a configuration of the package. A
-    file may build on another, see ``inheritance.py``. Raises ConfigError for a file that cannot be
+    file may build on another, see ``settings.py``. Raises ConfigError for a file that cannot be
     read, an unknown key or a wrong value.
     """
     return parse_config(read_tree(find_config(path)), overrides)

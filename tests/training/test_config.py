@@ -152,6 +152,8 @@ def test_stages_add_up(tmp_path: Path) -> None:
         ("optim: {steps: true}", (), "optim.steps is True; expected int"),
         ("optim: {learning_rate: fast}", (), "optim.learning_rate is 'fast'; expected a number"),
         ("optim: {betas: 0.9}", (), "optim.betas is 0.9; expected numbers"),
+        ("optim: {betas: [0.9, x]}", (), r"optim.betas\[1\] is .x.; expected a number"),
+        ("optim: {betas: [0.9]}", (), r"optim.betas is \[0.9\]; expected 2 values"),
         ("objective: {loss: l3}", (), r"objective.loss is 'l3'; allowed: \('l2', 'huber'\)"),
         ("optim: {accumulation: 0}", (), "optim.accumulation is 0; choose 1 or more"),
         ("optim: {ema_decay: 1.5}", (), r"optim.ema_decay is 1.5; choose 0..1"),
