@@ -126,7 +126,8 @@ def prepare(
         OutputError: the disk is full or closed; finished videos stay, and so do older shards.
         ModelError: a backend that cannot be used.
     """
-    require("pyarrow", "data")
+    for module in ("matplotlib", "pyarrow"):
+        require(module, "data")
     settings = settings.resolved()
     _require_different(videos)
     with claim_folder(out, LEFTOVERS):
