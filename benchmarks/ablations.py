@@ -41,7 +41,7 @@ from magicface_training.synthetic import HeadModel
 from magicface_training.train import train
 
 from magicface_core.files import write_file
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.network.checkpoint import load_checkpoint
 from magicface_core.perception import Perception
 

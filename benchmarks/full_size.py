@@ -29,14 +29,8 @@ from random_checkpoint import PLAIN_VAE, VAE_FILE, keep, write
 from safetensors.torch import load_file
 from torch import Tensor
 
-from magicface_core.editing.sampling import (
-    Identity,
-    decode,
-    encode_background,
-    encode_identity,
-    predict,
-    sample,
-)
+from magicface_core.editing.identity import ProjectedIdentity, encode_identities
+from magicface_core.editing.sampling import decode, encode_background, predict, sample
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.reference_attention import identity_features, project_reference
 
@@ -136,7 +130,7 @@ def one_step(folder: Path) -> dict[str, Any]:
     given = load_file(folder / "inputs.safetensors")
     checkpoint = opened(folder, given["prompt"])
     clock = [time.perf_counter()]
-    identity = encode_identity(checkpoint, given["source"])
+    identity = encode_identities(checkpoint, given["source"])
     background = encode_background(checkpoint, given["background"])
     clock.append(time.perf_counter())
     settings: dict[str, Any] = {"steps": 1, "guidance": GUIDANCE, "noise": given["noise"]}
@@ -168,7 +162,7 @@ def predictions(
     exchanged = [features[1], features[0], *features[2:]]
 
     def predicted(features: Sequence[Tensor], background: Tensor, delta: Tensor) -> Tensor:
-        identity = Identity(project_reference(checkpoint.denoiser, features), latents)
+        identity = ProjectedIdentity(project_reference(checkpoint.denoiser, features), latents)
         return predict(checkpoint, identity, given["noise"], background, delta, TIMESTEP)
 
     return {

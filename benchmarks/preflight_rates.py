@@ -23,7 +23,7 @@ from magicface_training.synthetic import (
     sample_identity,
     split_seeds,
 )
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 from spoiled_portraits import SIZE, SPOILINGS, Sample
 
 from magicface_core.perception import Perception

@@ -126,7 +126,7 @@ def write_video(path: Path) -> Path:
         sample_edit_set,
         sample_identity,
     )
-    from magicface_training.synthetic.picture import render
+    from magicface_training.synthetic.picture.render import render
 
     model = HeadModel.load()
     identity = sample_identity(model, SEED)

@@ -34,9 +34,10 @@ from torch.nn import functional as F
 from magicface_core import MagicFace
 from magicface_core.aus import DEMO_EDITS
 from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.framing.background import background_frames
 from magicface_core.framing.crops import FaceCrops, crop_faces
-from magicface_core.framing.preparation import Framing
-from magicface_core.pasting.frames import background_frames, paste_frames
+from magicface_core.framing.framing import Framing
+from magicface_core.pasting.frames import paste_frames
 from magicface_core.pictures.images import load_image, to_tensor, to_uint8
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
@@ -137,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def rendered(seed: int, count: int) -> Iterator[tuple[str, str, Tensor]]:
     """Name, kind and picture [1,3,S,S] of portraits that no checkpoint was trained on."""
     from magicface_training.synthetic import HeadModel, sample_frame, sample_identity
-    from magicface_training.synthetic.picture import render
+    from magicface_training.synthetic.picture.render import render
 
     model = HeadModel.load()
     for number, (size, zoom, roll, shift) in enumerate(SCENES[:count]):

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..magicface_core.framing.background import Region
+from ..magicface_core.framing.background import background_frames
 from ..magicface_core.framing.crops import FACE_ORDERS, ON_NO_FACE, FaceCrops, crop_faces
-from ..magicface_core.pasting.frames import background_frames, paste_frames
+from ..magicface_core.pasting.frames import paste_frames
+from ..magicface_core.perception.regions import Region
 from ..magicface_core.pictures.images import channels_last, to_tensor
 from ..magicface_core.pictures.masks import to_masks
 from . import types

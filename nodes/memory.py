@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from ..magicface_core.errors import MagicFaceError
-from ..magicface_core.framing.preparation import Framing
+from ..magicface_core.framing.framing import Framing
 from ..magicface_core.perception import Perception
 from ..magicface_core.perception.backends import AUTO
 from ..magicface_core.pictures.images import channels_last, to_tensor

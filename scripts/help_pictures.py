@@ -21,9 +21,10 @@ from magicface_core.drawing.text import as_picture
 from magicface_core.editing.rendering import RenderOptions, encode_identities, render
 from magicface_core.expressions.animation import animate, sweep
 from magicface_core.expressions.presets import load_presets
+from magicface_core.framing.background import background_frames
 from magicface_core.framing.crops import CroppedFaces, crop_faces, estimate_frames
-from magicface_core.framing.preparation import Framing
-from magicface_core.pasting.frames import background_frames, paste_frames
+from magicface_core.framing.framing import Framing
+from magicface_core.pasting.frames import paste_frames
 from magicface_core.pictures.images import load_image, to_tensor
 from magicface_core.preflight.checks import preflight_frames
 from magicface_core.preflight.overlay import preflight_pictures

@@ -15,10 +15,10 @@ import torch
 from face_videos import write_face_video
 
 from magicface_core.framing.crops import FaceCrop, FaceCrops
-from magicface_core.framing.placing import Crop
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.network.reference_attention import project_reference, transformer_blocks
 from magicface_core.network.unet import AU_COUNT, build_unet
+from magicface_core.pictures.crop import Crop
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALLEST = {

@@ -103,9 +103,7 @@ def test_library_never_names_comfyui_modules_or_the_network() -> None:
         r"^\s*(?:from|import)\s+(?:comfy|folder_paths|nodes|pickle|requests|urllib|socket)\b",
         re.MULTILINE,
     )
-    transport = (
-        ROOT / "magicface_core" / "downloads" / "transport.py"
-    )
+    transport = ROOT / "magicface_core" / "downloads" / "transport.py"
     for path in (ROOT / "magicface_core").rglob("*.py"):
         found = forbidden.search(path.read_text(encoding="utf-8"))
         assert found is None or path == transport, f"{path.name}: {found}"

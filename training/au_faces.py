@@ -16,7 +16,7 @@ from .data.edit_sets import EditSets
 from .data.errors import DataError
 from .evaluation.exact.au_regressor import face_chips
 from .synthetic import HeadModel, exact_edit, sample_expression, sample_identity, sample_scene
-from .synthetic.picture import render
+from .synthetic.picture.render import render
 from .synthetic.picture.tracks import eye_weights
 
 logger = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from magicface_core.network.checkpoint import (
     load_autoencoder,
     load_checkpoint,
 )
+from magicface_core.network.denoiser_inputs import check_identity_skip
 from magicface_core.network.denoisers import (
     ControlledUNet,
     build_denoiser,
@@ -27,7 +28,6 @@ from magicface_core.network.denoisers import (
     start_controlnet,
 )
 from magicface_core.network.identity_paths import IDENTITY_PATHS, IdentityEncoder
-from magicface_core.network.identity_skip import check_identity_skip
 from magicface_core.network.image_encoder import ImageEncoder
 from magicface_core.network.info import CheckpointInfo
 from magicface_core.network.unet import build_unet, share_initial_weights

@@ -3,9 +3,10 @@
 From nothing: renders the training and validation faces and fits the autoencoder; trains both UNets
 to paint faces (``mini-start.yaml``); gives the latents movements and trains on, to move skin
 instead of painting it (``mini-move.yaml``); trains readers of action units and then the UNets
-with them (``mini.yaml``). Training runs in two processes of one thread each, and leaves a
-checkpoint folder. Every step that is already done is skipped, so the command can be interrupted
-and repeated. ``--processes`` changes the batch and with it the result.
+with them (``mini.yaml``); renders more people under photographic looks, and trains a painter of
+opened mouths (``mini-painter.yaml``). Training runs in two processes of one thread each, and
+leaves a checkpoint folder. Every step that is already done is skipped, so the command can be
+interrupted and repeated. ``--processes`` changes the batch and with it the result.
 """
 
 from __future__ import annotations
@@ -59,18 +60,30 @@ def commands(
         [*render, "--split", split, "--identities", str(count), "--out", str(out / split)]
         for split, count in counts.items()
     ]
-    first, second, plain = out / "start", out / "move", out / "start" / "autoencoder"
+    first, second, still = out / "start", out / "move", out / "start" / "autoencoder"
     moving = out / "autoencoder"
-    steps += _autoencoder(out, plain, ["--width", "0"])
-    settings: dict[str, Path] = {"model.autoencoder": plain, "run.output": first}
+    steps += _autoencoder(out, still, ["--width", "0"])
+    settings: dict[str, Path] = {"model.autoencoder": still, "run.output": first}
     steps += _part("mini-start", out, settings, processes, overrides)
-    steps += _autoencoder(out, moving, ["--width", "0", "--motion", "2", "--start", str(plain)])
+    steps += _autoencoder(out, moving, ["--width", "0", "--motion", "2", "--start", str(still)])
     settings = {"model.start_folder": _checkpoint(first), "model.wider_autoencoder": moving}
     steps += _part("mini-move", out, {**settings, "run.output": second}, processes, overrides)
     found, teach = _readers(out)
-    settings = {"model.start_folder": _checkpoint(second), "run.output": out}
+    plain = out / "plain"
+    settings = {"model.start_folder": _checkpoint(second), "run.output": plain}
     named = [*overrides, f"objective.au_readers=[{', '.join(map(str, found))}]"]
-    return steps + teach + _part("mini", out, settings, processes, named)
+    steps += teach + _part("mini", out, settings, processes, named)
+    return steps + _painter(out, _checkpoint(plain), processes)
+
+
+def _painter(out: Path, editor: Path, processes: int) -> list[list[str]]:
+    """The steps that give the editor its painter, none where it has it."""
+    if (_checkpoint(out) / "magicface.json").is_file():
+        return []
+    sets, given = str(out / "painted"), ["--checkpoint", str(editor)]
+    render = ["-m", "magicface_training.data.painted_sets", "--workers", str(processes)]
+    paint = ["-m", "magicface_training.painter", "--data", sets, "--out", str(_checkpoint(out))]
+    return [[*render, *given, "--out", sets], [*paint, *given]]
 
 
 def _readers(out: Path) -> tuple[list[Path], list[list[str]]]:

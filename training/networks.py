@@ -7,8 +7,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from magicface_core.network.attribute_controller import ConvolutionController
+from magicface_core.network.denoiser_inputs import add_identity
 from magicface_core.network.identity_paths import IDENTITY_PATHS, IdentityEncoder, IdentityKind
-from magicface_core.network.identity_skip import add_identity
 from magicface_core.network.image_encoder import ImageEncoder
 
 

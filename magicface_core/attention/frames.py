@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..drawing.text import PAPER, as_tensor
-from ..editing.identity import EncodedIdentity, sized
+from ..editing.identity import EncodedIdentity
 from ..editing.rendering import RenderCallback, RenderOptions, common_count
 from ..expressions.building import rounded
-from ..framing.preparation import WORKING_SIZE
 from ..pictures.batches import frame
+from ..pictures.resampling import WORKING_SIZE, sized
 from .maps import AttentionMaps, Point, face_points, parse_places, record_render
 from .sheet import TILE, attention_sheet
 

@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..editing.rendering import RenderCallback, Rendered, RenderOptions, render
-from ..editing.sampling import Callback, Progress
+from ..editing.sampling import Progress
 from ..errors import MagicFaceError
-from ..framing.preparation import WORKING_SIZE
-from .recording import LayerMaps, recorded_attention
+from ..pictures.resampling import WORKING_SIZE
+from .recording import AttentionRecorder, LayerMaps, recorded_attention
 
 if TYPE_CHECKING:
     from ..aus import AUDelta
@@ -118,7 +118,7 @@ def record_edit(
     *,
     points: Sequence[Point] | None = None,
     layers: Sequence[int] | None = None,
-    callback: Callback | None = None,
+    callback: RenderCallback | None = None,
     face_only: bool = False,
 ) -> tuple[EditResult, AttentionMaps]:
     """``MagicFace.edit_prepared`` of one delta, and the attention maps of its sampling.
@@ -140,14 +140,12 @@ def record_edit(
         )
     points = face_points(prepared.face) if points is None else points
     with recorded_attention(model.checkpoint.denoiser, _places(points), layers) as recorder:
-
-        def finish(progress: Progress) -> None:
-            recorder.finish_step(progress.timestep)
-            if callback is not None:
-                callback(progress)
-
         [result] = model.edit_prepared(
-            prepared, [delta], settings, callback=finish, face_only=face_only
+            prepared,
+            [delta],
+            settings,
+            callback=_finishing(recorder, callback),
+            face_only=face_only,
         )
     return result, AttentionMaps(tuple(recorder.timesteps), tuple(points), recorder.layers())
 
@@ -170,15 +168,21 @@ def record_render(
     """
     drawn = replace(options or RenderOptions(), render_zero=True)
     with recorded_attention(checkpoint.denoiser, _places(points), layers) as recorder:
-
-        def finish(done: int, total: int, progress: Progress | None) -> None:
-            if progress is not None:
-                recorder.finish_step(progress.timestep)
-            if callback is not None:
-                callback(done, total, progress)
-
+        finish = _finishing(recorder, callback)
         rendered = render(checkpoint, identity, background, [delta], drawn, finish)
     return rendered, AttentionMaps(tuple(recorder.timesteps), tuple(points), recorder.layers())
+
+
+def _finishing(recorder: AttentionRecorder, callback: RenderCallback | None) -> RenderCallback:
+    """A callback that has the recorder finish every step of an edit, then calls the other."""
+
+    def finish(done: int, total: int, progress: Progress | None) -> None:
+        if progress is not None:
+            recorder.finish_step(progress.timestep)
+        if callback is not None:
+            callback(done, total, progress)
+
+    return finish
 
 
 def face_points(face: Face, size: int = WORKING_SIZE) -> tuple[Point, ...]:

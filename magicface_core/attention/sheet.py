@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ..drawing.sheets import Tile, labelled_sheet
 from ..drawing.text import FAINT, INK, PAPER, SOFT_INK, as_picture, line_height, wrapped, write
-from ..editing.identity import sized
 from ..errors import ImageError
 from ..network.parts import PROMPT
 from ..pictures.images import MAX_PIXELS
+from ..pictures.resampling import sized
 from .maps import AttentionMaps, Kind, Point
 
 TILE = 240

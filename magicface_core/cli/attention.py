@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     settings = options.settings_of(args)
     prepared = model.prepare(photo, args.face, args.region)
     points = None if places is None else _points(places, prepared)
-    with step_progress(options.total_steps(model, settings, [delta]), "editing") as advance:
+    with step_progress("editing") as advance:
         result, maps = record_edit(
             model, prepared, delta, settings, points=points, layers=args.layer, callback=advance
         )

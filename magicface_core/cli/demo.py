@@ -36,8 +36,7 @@ def run(args: argparse.Namespace) -> int:
     model = options.load_model(args)
     deltas = list(DEMO_EDITS.values())
     settings = Settings()
-    steps = options.total_steps(model, settings, deltas)
-    with step_progress(steps, "editing") as advance:
+    with step_progress("editing") as advance:
         results = model.edit_many(portrait, deltas, settings, callback=advance)
     save_image(demo_strip(portrait, results), args.output)
     seconds = sum(result.seconds for result in results)

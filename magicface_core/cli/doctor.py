@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_photo(args: argparse.Namespace) -> int:
-    from ..framing.preparation import Framing, single_picture
+    from ..framing.framing import Framing, single_picture
     from ..network.finding import resolve_checkpoint
     from ..network.merged import open_parts
     from ..pictures.images import load_image

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     photo = load_image(args.photo)
     model = options.load_model(args)
     settings = options.settings_of(args)
-    with step_progress(options.total_steps(model, settings, [delta]), "editing") as advance:
+    with step_progress("editing") as advance:
         [result] = model.edit_many(
             photo, [delta], settings, args.face, args.region, advance, args.face_only
         )

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find the face, estimate, print."""
-    from ..framing.preparation import find_face, single_picture
+    from ..framing.framing import find_face, single_picture
     from ..pictures.images import load_image
 
     perception = options.load_perception(args)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..editing.rendering import RenderCallback
+    from ..editing.sampling import Progress
     from ..network import CheckpointInfo
 
 RELEASED_WEIGHTS = "https://huggingface.co/mengtingwei/magicface"
@@ -37,14 +39,15 @@ def quiet_third_parties(verbose: int) -> Iterator[None]:
 
 
 @contextmanager
-def step_progress(total: int, text: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr; the function it gives advances it, whatever its arguments."""
+def step_progress(text: str) -> Iterator[RenderCallback]:
+    """A progress bar on stderr, and the callback of an edit that moves it."""
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=text, unit="step", leave=False) as bar:
+    with tqdm(desc=text, unit="step", leave=False) as bar:
 
-        def advance(*_: Any, **__: Any) -> None:
-            bar.update()
+        def advance(done: int, total: int, _: Progress | None) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
         yield advance
 

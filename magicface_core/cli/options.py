@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..aus import AUDelta
 from ..errors import MagicFaceError
 from ..network.precision import DTYPES
 
@@ -161,13 +160,6 @@ def settings_of(args: argparse.Namespace) -> Settings:
     from ..editing.settings import Settings
 
     return Settings(args.seed, args.steps, args.guidance, args.scheduler)
-
-
-def total_steps(model: MagicFace, settings: Settings, deltas: Iterable[AUDelta]) -> int:
-    """How often the sampler will call back for these deltas."""
-    steps = model.checkpoint.info.steps if settings.steps is None else settings.steps
-    moving = sum(not delta.is_zero for delta in deltas)
-    return int(steps * -(-moving // BATCH_SIZE))
 
 
 def at_least(minimum: int) -> Callable[[str], int]:

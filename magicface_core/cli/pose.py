@@ -24,7 +24,8 @@ def run(args: argparse.Namespace) -> int:
     """Prepare the crop, resize, save."""
     from PIL import Image
 
-    from ..framing.preparation import Framing, prepare
+    from ..framing.framing import Framing
+    from ..framing.preparation import prepare
     from ..pictures.images import check_image_path, load_image, save_image, to_uint8
 
     check_image_path(args.output)

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     photo = load_image(args.photo)
     model = options.load_model(args)
     settings = options.settings_of(args)
-    with step_progress(options.total_steps(model, settings, deltas), "editing") as advance:
+    with step_progress("editing") as advance:
         results = model.edit_many(
             photo, deltas, settings, args.face, args.region, advance, args.face_only
         )

@@ -54,9 +54,9 @@ def convert_model(
 
 
 def _convert_pickle(source: Path, target: Path, file: ModelFile, _: Report | None) -> None:
+    from .half import write_safely
     from .layouts import LAYOUTS
     from .pickles import read_pickled_tensors
-    from .writing import write_safely
 
     check_destination(target)
     tensors = read_pickled_tensors(source, LAYOUTS[file.name](), file.limit)

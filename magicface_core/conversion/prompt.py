@@ -11,7 +11,7 @@ from torch import Tensor
 from ..errors import CheckpointError, ModelError
 from ..network.parts import PROMPT, PROMPT_KEY
 from ..network.weights import read_config, read_header
-from .writing import write_safely
+from .half import write_safely
 
 ENCODER, TOKENIZER = "text_encoder", "tokenizer"
 MAX_WIDTH = 4096

@@ -18,8 +18,8 @@ from ..pictures.images import to_uint8
 from ..pictures.resampling import resample
 
 if TYPE_CHECKING:
-    from ..framing.placing import Crop
     from ..perception import Face
+    from ..pictures.crop import Crop
 
 MOST_PICTURES = 16
 LONGEST_SIDE = 768

@@ -1,4 +1,7 @@
-"""Who faces show: the ID encoder's features, computed once and used by every edit."""
+"""Who faces show: the ID encoder's features, computed once and used by every edit.
+
+Deviation from the released code: the identity image is encoded once for both guidance halves.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..errors import ImageError, MagicFaceError
-from ..framing.preparation import enlarge_to, reduce_to
-from .sampling import Identity, encode_picture, seen
+from ..errors import MagicFaceError
+from ..network.denoiser_inputs import IdentityInput
+from ..pictures.resampling import require_square, sized
 
 if TYPE_CHECKING:
     from ..network import Checkpoint
@@ -59,42 +62,49 @@ def encode_identities(
 
     Raises ImageError for pictures that are no square crops.
     """
-    require_square("face", pictures, "Face Crop")
+    require_square("face", pictures)
+    path = checkpoint.identity_path
     parts = []
     for picture in pictures.split(batch_size):
         face = sized(picture, checkpoint.info.resolution)
         latents = encode_picture(checkpoint, face)
-        features = checkpoint.identity_path.features(
-            checkpoint.id_encoder, seen(checkpoint, face, latents), checkpoint.prompt()
-        )
+        read = face.to(latents) * 2 - 1 if path.reads_pictures else latents
+        features = path.features(checkpoint.id_encoder, read, checkpoint.prompt())
         parts.append([part.cpu() for part in (latents, *features)])
     latents, *features = (torch.cat(part) for part in zip(*parts, strict=True))
     return EncodedIdentity(pictures.float().cpu(), tuple(features), latents, checkpoint.fingerprint)
 
 
-def as_seen(checkpoint: Checkpoint, identity: EncodedIdentity) -> Identity:
-    """What the denoiser takes of the identity: keys and values of its own layers."""
+@dataclass(frozen=True)
+class ProjectedIdentity:
+    """The identity as the denoiser's own layers take it, shared by all steps and guidance halves.
+
+    reference  keys and values; other kinds of ``magicface.json`` have a tensor
+    latents    [R,C,h,w], posterior mode without the scaling factor
+    """
+
+    reference: IdentityInput
+    latents: Tensor
+
+
+@torch.no_grad()
+def project_identity(checkpoint: Checkpoint, identity: EncodedIdentity) -> ProjectedIdentity:
+    """Keys and values that the denoiser's own layers make of the identity's features."""
     device, dtype = checkpoint.device, checkpoint.dtype
     features = [feature.to(device, dtype) for feature in identity.features]
     reference = checkpoint.identity_path.project(checkpoint.denoiser, features)
-    return Identity(reference, identity.latents.to(device, dtype))
+    return ProjectedIdentity(reference, identity.latents.to(device, dtype))
 
 
-def require_square(name: str, pictures: Tensor, source: str) -> None:
-    """Raise ImageError unless [B,3,S,S]; `source` is the step that makes such pictures."""
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape:
-        raise ImageError(f"The {name} is [B, 3, S, S], not {list(pictures.shape)}.")
-    height, width = pictures.shape[-2:]
-    if height != width:
-        raise ImageError(
-            f"The {name} picture is {width} x {height}, not square: take it from {source}."
-        )
+@torch.no_grad()
+def encode_picture(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
+    """Posterior mode [B,C,h,w], not scaled, of pictures [B,3,H,W] in 0..1, placed for the UNets."""
+    latents = checkpoint.codec.encode_pictures(picture)
+    return latents.to(checkpoint.device, checkpoint.dtype)
 
 
-def require_own(
-    checkpoint: Checkpoint, identity: EncodedIdentity, user: str = "MagicFace Sampler"
-) -> None:
-    """Raise for an identity that another checkpoint encoded; `user` is the step that needs it."""
+def require_own(checkpoint: Checkpoint, identity: EncodedIdentity) -> None:
+    """Raise MagicFaceError for an identity that another checkpoint encoded."""
     size = checkpoint.latent_size
     shape = (checkpoint.latent_channels, size, size)
     known = {checkpoint.fingerprint, identity.fingerprint} - {""}
@@ -102,12 +112,5 @@ def require_own(
     if len(known) > 1 or not fits or tuple(identity.latents.shape[1:]) != shape:
         raise MagicFaceError(
             "The identity was encoded by another checkpoint than the one that samples: "
-            f"connect the same model to ID Encoder and {user}."
+            "encode it with the same model."
         )
-
-
-def sized(pictures: Tensor, size: int) -> Tensor:
-    """Square pictures at another side: averaged where they shrink, bicubic where they grow."""
-    if pictures.shape[-1] >= size:
-        return reduce_to(pictures, size)
-    return enlarge_to(pictures, size).clamp(0, 1)

@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..aus import AUDelta
-from ..framing.placing import paste_back
-from ..framing.preparation import WORKING_SIZE, Prepared, enlarge_to
-from ..pasting.colour import match_colours
+from ..framing.preparation import Prepared
+from ..pasting.frames import paste_frames
 from ..pictures.images import to_uint8
+from ..pictures.resampling import WORKING_SIZE
 
 
 @dataclass(frozen=True)
@@ -43,34 +43,19 @@ def unchanged(prepared: Prepared, delta: AUDelta, seconds: float = 0.0) -> EditR
 def pasted(
     prepared: Prepared,
     edited: Tensor,
-    reference: Tensor | None,
     delta: AUDelta,
     seconds: float = 0.0,
     *,
     mask: Tensor | None = None,
 ) -> EditResult:
-    """The model's picture [1,3,R,R] composed with the source.
+    """The edited face [1,3,S,S] composed with the source, see `pasting.frames.paste_frames`.
 
-    reference [1,3,R,R] is the model's picture of the unedited crop, to keep the source's detail
-    (see geometry.paste_back). Without it the crop itself is compared, after a shift of tone that
-    shows around the repainted region has been taken back (see colour.match_colours); an edit equal
-    to the crop returns the source bit for bit. mask [1,1,512,512] is where to paste, instead of
-    all that was repainted.
+    An edit equal to the crop returns the source bit for bit. mask [1,1,512,512] is where to paste,
+    instead of all that was repainted.
     """
     repainted = prepared.background.mask
-    picture = enlarge_to(edited, WORKING_SIZE)
-    if reference is None:
-        unedited = enlarge_to(prepared.model_input, WORKING_SIZE)
-        picture = match_colours(picture, unedited, repainted)
-    else:
-        unedited = enlarge_to(reference, WORKING_SIZE)
-    image, weight = paste_back(
-        prepared.source,
-        picture,
-        prepared.crop,
-        repainted if mask is None else mask,
-        reference=unedited,
-    )
+    where = repainted if mask is None else mask
+    image, weight = paste_frames(prepared.source, edited, prepared.crops, mask=where)
     crop = prepared.crop.extract(image, WORKING_SIZE)
     shades = Image.fromarray((weight[0, 0].clamp(0, 1) * 255).round().to(torch.uint8).numpy())
     return EditResult(_picture(image, prepared), _picture(crop, prepared), shades, delta, seconds)

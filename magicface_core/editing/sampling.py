@@ -4,8 +4,6 @@
 
 alpha = 1 needs no null pass and gets none. The guidance formula is the same for every prediction
 type, since all of them are affine in the noise at a fixed timestep.
-
-Deviation from the released code: the identity image is encoded once for both guidance halves.
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from torch import Tensor
 from ..errors import MagicFaceError
 from ..network.autoencoder import decode_latents
 from ..network.checkpoint import Checkpoint
-from ..network.denoiser_inputs import IdentityInput
-from ..network.identity_skip import add_identity
+from ..network.denoiser_inputs import add_identity
 from ..network.unet import AU_COUNT
+from .identity import EncodedIdentity, ProjectedIdentity, encode_picture, project_identity
 from .schedulers import Generators, make_scheduler, predicted_clean, step_options
 
 if TYPE_CHECKING:
@@ -51,49 +49,6 @@ def no_change_delta(seed: int = 0) -> Tensor:
     with every expression, so they stand for any of them.
     """
     return NO_CHANGE_SIGMA * torch.randn(1, AU_COUNT, generator=torch.Generator().manual_seed(seed))
-
-
-@dataclass(frozen=True)
-class Identity:
-    """An identity image as the denoiser sees it.
-
-    Computed once, shared by all steps, both guidance halves and every edit.
-    """
-
-    reference: IdentityInput  # keys and values; other kinds of ``magicface.json`` have a tensor
-    latents: Tensor  # [R,C,h,w], posterior mode without the scaling factor
-
-
-def encode_identity(checkpoint: Checkpoint, image: Tensor) -> Identity:
-    """Reference keys and values of identity images [R,3,H,W] in 0..1."""
-    with torch.no_grad():
-        latents = encode_picture(checkpoint, image)
-        return Identity(reference_of(checkpoint, seen(checkpoint, image, latents)), latents)
-
-
-def encode_picture(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
-    """Posterior mode [B,C,h,w], not scaled, of pictures [B,3,H,W] in 0..1, placed for the UNets."""
-    with torch.no_grad():
-        latents = checkpoint.codec.encode_pictures(picture)
-        return latents.to(checkpoint.device, checkpoint.dtype)
-
-
-def seen(checkpoint: Checkpoint, image: Tensor, latents: Tensor) -> Tensor:
-    """What the ID encoder reads of identity images [R,3,H,W] in 0..1: their latents, or them."""
-    if checkpoint.identity_path.reads_pictures:
-        return image.to(checkpoint.device, checkpoint.dtype) * 2 - 1
-    return latents
-
-
-def reference_of(checkpoint: Checkpoint, identity: Tensor) -> IdentityInput:
-    """What the denoiser takes of ``seen``: reference keys and values of identity latents [R,C,h,w].
-
-    The latents are the posterior's mode, not scaled.
-    """
-    path = checkpoint.identity_path
-    with torch.no_grad():
-        features = path.features(checkpoint.id_encoder, identity, checkpoint.prompt())
-        return path.project(checkpoint.denoiser, features)
 
 
 def encode_background(checkpoint: Checkpoint, picture: Tensor) -> Tensor:
@@ -125,7 +80,7 @@ def reconstruct(checkpoint: Checkpoint, image: Tensor) -> Tensor:
 
 def sample(
     checkpoint: Checkpoint,
-    identity: Identity,
+    identity: EncodedIdentity | ProjectedIdentity,
     background_latents: Tensor,
     deltas: Tensor,
     *,
@@ -141,7 +96,7 @@ def sample(
     Args:
         checkpoint: the networks.
         identity: of one image for all rows, or of R images with B a multiple of R (row b: identity
-            b mod R).
+            b mod R); projected here, unless the caller did so for several calls.
         background_latents: [1 or B, C', h, w] from ``encode_background``.
         deltas: [B, 12] AU deltas, target - source, -10..10.
         steps, guidance, scheduler: the checkpoint's own values by default. Guidance is alpha >= 0
@@ -167,11 +122,14 @@ def sample(
     deltas = deltas.to(checkpoint.device, torch.float32)
     background = _rows("background_latents", background_latents.to(deltas), len(deltas))
     latents = _rows("noise", noise.to(deltas), *shape) * solver.init_noise_sigma
+    who = identity
+    if isinstance(who, EncodedIdentity):
+        who = project_identity(checkpoint, who)
     for index, timestep in enumerate(solver.timesteps):
         scaled = solver.scale_model_input(latents, timestep)
         with torch.no_grad():
             output = guided_prediction(
-                checkpoint, identity, scaled, background, deltas, timestep, guidance
+                checkpoint, who, scaled, background, deltas, timestep, guidance
             )
         before = latents
         latents = solver.step(output, timestep, latents, **options).prev_sample
@@ -201,7 +159,7 @@ def scheduled(
 
 def guided_prediction(
     checkpoint: Checkpoint,
-    identity: Identity,
+    identity: ProjectedIdentity,
     latents: Tensor,
     background: Tensor,
     deltas: Tensor,
@@ -225,7 +183,7 @@ def guided_prediction(
 
 def predict(
     checkpoint: Checkpoint,
-    identity: Identity,
+    identity: ProjectedIdentity,
     latents: Tensor,
     background: Tensor,
     deltas: Tensor,

@@ -10,27 +10,29 @@ for pixel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import FaceTooSmallError, ImageError, NoFaceError
+from ..perception.regions import Region, classes_of
 from ..pictures.affine import apply_affine, least_squares_similarity
-from ..pictures.resampling import warp_affine_fixed_point
+from ..pictures.crop import Crop
+from ..pictures.masks import grow_mask
+from ..pictures.resampling import WORKING_SIZE, require_square, sized, warp_affine_fixed_point
+from .choosing import of_frame
+from .connected_masks import ConnectedMask
+from .framing import Framing, find_face
 
 if TYPE_CHECKING:
     from ..perception import Face, Perception
+    from .crops import FaceCrops
 
-Region = Literal["face", "person"]
-
-# Classes of the 19-class face parsing that the published script blacks out. "face" is the authors'
-# current script (skin, brows, eyes, glasses, nose, mouth, lips, necklace); "person" is everything
-# but the background, as in their published examples.
-FACE_CLASSES: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 15)
-PERSON_CLASSES: tuple[int, ...] = tuple(range(1, 19))
-REGION_CLASSES: dict[str, tuple[int, ...]] = {"face": FACE_CLASSES, "person": PERSON_CLASSES}
 
 CANVAS = 256
 # Eyes, nose tip, mouth corners (image-left first) on the canvas of the published landmark network:
@@ -116,11 +118,6 @@ def jaw_dots(jaw: np.ndarray, points5: np.ndarray, size: int = 512) -> np.ndarra
     return warp_affine_fixed_point(canvas, to_canvas, size).astype(np.float32) / 255
 
 
-def region_of_parsing(parsing: np.ndarray, region: Region) -> torch.Tensor:
-    """Parsing map [S,S] of the 19 face classes -> mask [1,1,S,S], 1 where the region is."""
-    return torch.from_numpy(np.isin(parsing, _classes(region))).float()[None, None]
-
-
 def compose(crop: torch.Tensor, mask: torch.Tensor, dots: np.ndarray) -> torch.Tensor:
     """Crop [1,3,S,S], black where mask [1,1,S,S] is above 0.5, plus dots [S,S,3], clipped."""
     kept = torch.where(mask > 0.5, torch.zeros_like(crop), crop)
@@ -150,7 +147,7 @@ def region_mask(
     crop: torch.Tensor, face: Face, region: Region, perception: Perception
 ) -> torch.Tensor:
     """What to black out of a crop [1,3,S,S]: [1,1,S,S] float, 0 or 1; see `background_pose`."""
-    _classes(region)
+    classes_of(region)
     size = crop.shape[-1]
     if crop.shape[-2] != size:
         raise ImageError(f"The crop must be square, not {size}x{crop.shape[-2]}.")
@@ -178,7 +175,107 @@ def dotted_background(
     return BackgroundPose(compose(crop, mask, dots), mask, parser, perception.jaw.backend)
 
 
-def _classes(region: str) -> tuple[int, ...]:
-    if region not in REGION_CLASSES:
-        raise ImageError(f"Unknown region {region!r}; choose one of {', '.join(get_args(Region))}.")
-    return REGION_CLASSES[region]
+def framed_background(
+    crop: Tensor, face: Face, framing: Framing, perception: Perception
+) -> BackgroundPose:
+    """The background + pose picture of a crop [1,3,S,S], its mask grown as the framing asks.
+
+    face is in crop pixels.
+    """
+    size = crop.shape[-1]
+    plain = region_mask(crop, face, framing.region, perception)
+    mask = grow_mask(
+        plain, _down(face), framing.mask_dilation * size, framing.chin_extension * size
+    )
+    return dotted_background(crop, face, mask, perception, perception.parser.backend)
+
+
+def _down(face: Face) -> tuple[float, float]:
+    """Unit vector (x, y) from the middle of the eyes to the middle of the mouth."""
+    points = face.points5
+    x, y = points[3:5].mean(0) - points[0:2].mean(0)
+    length = math.hypot(x, y)
+    return (float(x / length), float(y / length)) if length else (0.0, 1.0)
+
+
+def background_frames(
+    pictures: Tensor,
+    perception: Perception,
+    crops: FaceCrops | None = None,
+    region: Region | None = None,
+    mask: Tensor | None = None,
+) -> BackgroundPose:
+    """The background + pose pictures of many crops.
+
+    Args:
+        pictures: [B,3,S,S] float 0..1, the crops; of any size, drawn at 512.
+        perception: finds the region, and without `crops` the faces.
+        crops: where the faces are and how they are framed, as `cropping.crop_faces` returns it.
+            Without it the largest face of each picture is taken, framed as published.
+        region: what to blacken, instead of what the framing says.
+        mask: [B or 1,1,h,w], what to blacken (above 0.5) instead of a region: in the crop at any
+            resolution, or of the size of the picture that the crops were cut from.
+
+    Returns:
+        picture [B,3,512,512] and mask [B,1,512,512]. Frames without a face keep their picture, with
+        an empty mask.
+
+    Raises:
+        ImageError: pictures that are not square, numbers that do not fit, or an empty mask.
+        NoFaceError, FaceTooSmallError: without `crops`, from a picture.
+    """
+    count = len(pictures)
+    require_square("face", pictures)
+    if crops is not None and len(crops) != count:
+        raise ImageError(
+            f"{count} face pictures and crops of {len(crops)} frames do not go together: connect "
+            "both from the same Face Crop."
+        )
+    framing = Framing() if crops is None else crops.framing
+    framing = framing if region is None else replace(framing, region=region)
+    source_size = None if crops is None else crops.source_size
+    given = None if mask is None else ConnectedMask(mask, count, source_size, WORKING_SIZE)
+    squares: Mapping[int, Crop | None] = (
+        dict.fromkeys(range(count)) if crops is None else crops.squares(count)
+    )
+    if given is not None:
+        given.check_touches(squares, above=0.5)
+    drawn = []
+    for number, picture in enumerate(sized(pictures, WORKING_SIZE).split(1)):
+        face = _face(perception, picture, crops, number, count)
+        own = None if given is None else given.in_crop(number, squares.get(number)) > 0.5
+        drawn.append(_background(picture, face, framing, perception, own))
+    return BackgroundPose(
+        torch.cat([pose.picture for pose in drawn]),
+        torch.cat([pose.mask for pose in drawn]),
+        next((pose.parser for pose in drawn if pose.parser), None),
+        next((pose.jaw for pose in drawn if pose.jaw), None),
+    )
+
+
+def _background(
+    picture: Tensor,
+    face: Face | None,
+    framing: Framing,
+    perception: Perception,
+    mask: Tensor | None,
+) -> BackgroundPose:
+    """The background of one crop; without a face the crop itself under an empty mask."""
+    if face is None:
+        return BackgroundPose(picture, torch.zeros_like(picture[:, :1]))
+    if mask is None:
+        return framed_background(picture, face, framing, perception)
+    return dotted_background(picture, face, mask.to(picture), perception)
+
+
+def _face(
+    perception: Perception, picture: Tensor, crops: FaceCrops | None, number: int, count: int
+) -> Face | None:
+    """The face of picture `number` [1,3,512,512]: as cropped, or else the largest found."""
+    if crops is not None:
+        entry = crops.frames[number]
+        return None if entry is None else entry.face
+    try:
+        return find_face(perception, picture)[0]
+    except (NoFaceError, FaceTooSmallError) as error:
+        raise type(error)(of_frame(error, number, count)) from error

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import ImageError, NoFaceError
 from .boxes import area, box_of, shared_area, text_of
-from .preparation import numbered_face, require_width
+from .framing import numbered_face, require_width
 
 if TYPE_CHECKING:
     from ..perception import Face, Perception

@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ImageError
-from ..pictures.resampling import resample
-from .placing import Crop
-from .preparation import WORKING_SIZE
+from ..pictures.crop import Crop
+from ..pictures.resampling import WORKING_SIZE, resample
 
 
 class ConnectedMask:

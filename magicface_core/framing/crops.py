@@ -18,10 +18,12 @@ from ..aus import AU_ORDER, AUVector
 from ..drawing.overview import MOST_PICTURES, Seen, draw_overview
 from ..errors import FaceTooSmallError, ImageError, NoFaceError
 from ..perception import AUEstimate, Face
+from ..pictures.crop import Crop
+from ..pictures.resampling import WORKING_SIZE
 from .boxes import frame_boxes
 from .choosing import FACE_ORDERS, check_order, choose_face, find_faces, of_frame, pick_face
-from .placing import Crop, crop_for_face
-from .preparation import WORKING_SIZE, Framing
+from .framing import Framing
+from .placing import crop_for_face
 from .smoothing import smooth_crops
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where a face sits in a picture: the crop square, similarity transforms (and `paste_back`).
+"""Where a face sits in a picture: the crop square, and the published preparation's crop.
 
 Positions are continuous (the centre of the first pixel is at 0.5), except in the functions named
 `official_*`, which reproduce the published preparation script and follow OpenCV's integer centres.
@@ -14,36 +14,19 @@ Deviations from the published script:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from ..errors import ImageError
-from ..pasting.paste import paste_back
 from ..pictures.affine import (
-    apply_affine,
     invert_affine,
-    least_squares_similarity,
-    umeyama_similarity,
 )
-from ..pictures.resampling import resample, warp_affine_fixed_point
+from ..pictures.crop import Crop
+from ..pictures.resampling import warp_affine_fixed_point
 
 if TYPE_CHECKING:
     from ..perception.faces import Face
-
-__all__ = [
-    "Crop",
-    "apply_affine",
-    "crop_for_face",
-    "invert_affine",
-    "least_squares_similarity",
-    "official_crop",
-    "official_crop_matrix",
-    "paste_back",
-    "umeyama_similarity",
-]
 
 OFFICIAL_SIZE = 512
 OFFICIAL_BOX = 352  # pixels of the 512 crop that 1.5 times the detector's box width takes
@@ -58,62 +41,6 @@ FACE_MARGIN = 0.1
 
 PLACES = 33
 """Places that are tried between a turned square's own and the one inside the picture."""
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A square cut from a picture.
-
-    Attributes:
-        center: (x, y) in source pixels.
-        side: side of the square in source pixels.
-        source_size: (width, height) of the source picture.
-        angle: in-plane rotation in radians; the crop's x axis points along (cos, sin) of it.
-    """
-
-    center: tuple[float, float]
-    side: float
-    source_size: tuple[int, int]
-    angle: float = 0.0
-
-    def __post_init__(self) -> None:
-        values = (*self.center, self.side, self.angle)
-        if not all(math.isfinite(value) for value in values) or self.side <= 0:
-            raise ImageError(f"A crop needs a finite place and a side above 0, not {values}.")
-
-    @property
-    def rotation(self) -> np.ndarray:
-        """[2,2] float64, turns crop axes into source axes."""
-        cosine, sine = math.cos(self.angle), math.sin(self.angle)
-        return np.array([[cosine, -sine], [sine, cosine]])
-
-    def matrix_to_source(self, size: int) -> np.ndarray:
-        """[2,3] float64: positions in the crop of `size` pixels to source positions."""
-        linear = self.rotation * (self.side / size)
-        shift = np.asarray(self.center) - linear @ np.full(2, size / 2)
-        return np.column_stack([linear, shift])
-
-    def matrix_to_crop(self, size: int) -> np.ndarray:
-        """[2,3] float64: source positions to positions in the crop of `size` pixels."""
-        return invert_affine(self.matrix_to_source(size))
-
-    def to_source(self, points: np.ndarray, size: int) -> np.ndarray:
-        """Points [N,2] in the crop of `size` pixels -> source pixels [N,2]."""
-        return apply_affine(self.matrix_to_source(size), points)
-
-    def to_crop(self, points: np.ndarray, size: int) -> np.ndarray:
-        """Points [N,2] in source pixels -> pixels of the crop of `size` pixels [N,2]."""
-        return apply_affine(self.matrix_to_crop(size), points)
-
-    def extract(self, image: torch.Tensor, size: int) -> torch.Tensor:
-        """[1,3,H,W] -> [1,3,size,size], anti-aliased; beyond the picture's edge it is mirrored."""
-        height, width = image.shape[-2:]
-        if (width, height) != self.source_size:
-            wanted = "{}x{}".format(*self.source_size)
-            raise ImageError(f"This crop belongs to a picture of {wanted}, not {width}x{height}.")
-        matrix = self.matrix_to_source(size)
-        pixels = resample(image, matrix, (size, size), interpolation="bicubic")
-        return pixels.clamp(0, 1)
 
 
 def crop_for_face(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .placing import Crop
+from ..pictures.crop import Crop
 
 JUMP = 0.5
 """Way of a crop's centre between two frames, in sides, from which it is another face or scene."""

@@ -20,10 +20,10 @@ from torch import Tensor
 from ..errors import CheckpointError
 from .attribute_controller import ConvolutionController
 from .autoencoder import Autoencoder, NetworkCodec, PictureCodec, codec_of
+from .denoiser_inputs import check_identity_skip
 from .denoisers import input_channels
 from .finding import DOWNLOAD, resolve_checkpoint, stored_autoencoder, stored_prompt
 from .identity_paths import IDENTITY_PATHS, IdentityEncoder, IdentityPath
-from .identity_skip import check_identity_skip
 from .info import CheckpointInfo
 from .merged import open_parts
 from .parts import PROMPT, PROMPT_KEY, REQUIRED_PARTS, CheckpointParts, FolderPart, Part

@@ -13,12 +13,21 @@ def fetched(picture: Tensor, vectors: Tensor) -> Tensor:
     Vectors are (x, y) in half sides of the picture, as in ``grid_sample``, and are interpolated
     between their places; beyond the border the picture goes on as its last pixels.
     """
-    height, width = picture.shape[-2:]
-    shift = F.interpolate(vectors, (height, width), mode="bilinear", align_corners=False)
-    columns = _pixel_centres(width, picture)
-    rows = _pixel_centres(height, picture)[:, None]
-    grid = torch.stack([columns + shift[:, 0], rows + shift[:, 1]], dim=-1)
+    shift = F.interpolate(vectors, picture.shape[-2:], mode="bilinear", align_corners=False)
+    return fetched_from(picture, pixel_grid(picture) + shift)
+
+
+def fetched_from(picture: Tensor, places: Tensor) -> Tensor:
+    """Colours [B,C,h,w] of ``picture`` [B,C,H,W] at ``places`` [B,2,h,w], as in ``pixel_grid``."""
+    grid = places.permute(0, 2, 3, 1)
     return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
+
+
+def pixel_grid(picture: Tensor) -> Tensor:
+    """Where the pixels' centres [1,2,H,W] (x, y) of ``picture`` are, from -1 to 1."""
+    height, width = picture.shape[-2:]
+    columns, rows = _pixel_centres(width, picture), _pixel_centres(height, picture)[:, None]
+    return torch.stack([columns.expand(height, -1), rows.expand(-1, width)])[None]
 
 
 def _pixel_centres(count: int, like: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import ImageError
-from ..framing.preparation import reduce_to
+from ..pictures.resampling import reduce_to
 
 MEASURED_SIZE = 128
 """Side in pixels at which colours are compared; what is finer than that is detail, not tone."""

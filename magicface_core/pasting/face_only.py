@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..framing.background import region_mask
-from ..framing.preparation import WORKING_SIZE, Prepared, enlarge_to
+from ..framing.preparation import Prepared
 from ..pictures.masks import grow_mask
+from ..pictures.resampling import WORKING_SIZE, enlarge_to
 
 if TYPE_CHECKING:
     from ..perception import Face, Perception

@@ -3,104 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..errors import FaceTooSmallError, ImageError, NoFaceError
-from ..framing.background import BackgroundPose, Region, dotted_background
-from ..framing.choosing import of_frame
+from ..errors import ImageError
 from ..framing.connected_masks import ConnectedMask
-from ..framing.placing import Crop, paste_back
-from ..framing.preparation import (
-    WORKING_SIZE,
-    Framing,
-    enlarge_to,
-    find_face,
-    framed_background,
-    reduce_to,
-)
+from ..pictures.crop import Crop
+from ..pictures.resampling import WORKING_SIZE, require_square
 from .colour import match_colours
+from .paste import paste_back
 from .rescaling import scaled_alike
 
 if TYPE_CHECKING:
     from ..framing.crops import FaceCrops
-    from ..perception import Face, Perception
 
 LARGEST_FEATHER = 0.5
-
-
-def background_frames(
-    pictures: Tensor,
-    perception: Perception,
-    crops: FaceCrops | None = None,
-    region: Region | None = None,
-    mask: Tensor | None = None,
-) -> BackgroundPose:
-    """The background + pose pictures of many crops.
-
-    Args:
-        pictures: [B,3,S,S] float 0..1, the crops; of any size, drawn at 512.
-        perception: finds the region, and without `crops` the faces.
-        crops: where the faces are and how they are framed, as `cropping.crop_faces` returns it.
-            Without it the largest face of each picture is taken, framed as published.
-        region: what to blacken, instead of what the framing says.
-        mask: [B or 1,1,h,w], what to blacken (above 0.5) instead of a region: in the crop at any
-            resolution, or of the size of the picture that the crops were cut from.
-
-    Returns:
-        picture [B,3,512,512] and mask [B,1,512,512]. Frames without a face keep their picture, with
-        an empty mask.
-
-    Raises:
-        ImageError: pictures that are not square, numbers that do not fit, or an empty mask.
-        NoFaceError, FaceTooSmallError: without `crops`, from a picture.
-    """
-    count = len(pictures)
-    _require_square(pictures, "face picture")
-    if crops is not None and len(crops) != count:
-        raise ImageError(
-            f"{count} face pictures and crops of {len(crops)} frames do not go together: connect "
-            "both from the same Face Crop."
-        )
-    framing = Framing() if crops is None else crops.framing
-    framing = framing if region is None else replace(framing, region=region)
-    source_size = None if crops is None else crops.source_size
-    given = None if mask is None else ConnectedMask(mask, count, source_size, WORKING_SIZE)
-    squares: Mapping[int, Crop | None] = (
-        dict.fromkeys(range(count)) if crops is None else crops.squares(count)
-    )
-    if given is not None:
-        given.check_touches(squares, above=0.5)
-    drawn = []
-    for number, picture in enumerate(_resized(pictures, WORKING_SIZE).split(1)):
-        face = _face(perception, picture, crops, number, count)
-        own = None if given is None else given.in_crop(number, squares.get(number)) > 0.5
-        drawn.append(_background(picture, face, framing, perception, own))
-    return BackgroundPose(
-        torch.cat([pose.picture for pose in drawn]),
-        torch.cat([pose.mask for pose in drawn]),
-        next((pose.parser for pose in drawn if pose.parser), None),
-        next((pose.jaw for pose in drawn if pose.jaw), None),
-    )
-
-
-def _background(
-    picture: Tensor,
-    face: Face | None,
-    framing: Framing,
-    perception: Perception,
-    mask: Tensor | None,
-) -> BackgroundPose:
-    """The background of one crop; without a face the crop itself under an empty mask."""
-    if face is None:
-        return BackgroundPose(picture, torch.zeros_like(picture[:, :1]))
-    if mask is None:
-        return framed_background(picture, face, framing, perception)
-    return dotted_background(picture, face, mask.to(picture), perception)
 
 
 def paste_frames(
@@ -137,7 +57,7 @@ def paste_frames(
         ImageError: counts other than 1 and M, sizes that do not fit, an empty mask, or a number
             out of range.
     """
-    _require_square(edited, "edited face")
+    require_square("edited face", edited)
     _require_source(images, crops)
     if not (math.isfinite(feather) and 0 <= feather <= LARGEST_FEATHER):
         raise ImageError(f"feather is 0 to {LARGEST_FEATHER}, not {feather}.")
@@ -192,15 +112,6 @@ class _Paste:
         return pasted, weight
 
 
-def _require_square(pictures: Tensor, name: str) -> None:
-    height, width = pictures.shape[-2:]
-    if height != width:
-        raise ImageError(
-            f"The {name} is {width} x {height}, not square; connect Face Crop's face, edited or "
-            "scaled without changing its shape."
-        )
-
-
 def _require_source(images: Tensor, crops: FaceCrops) -> None:
     height, width = images.shape[-2:]
     if (width, height) != crops.source_size:
@@ -220,23 +131,3 @@ def _common_count(images: Tensor, edited: Tensor, crops: FaceCrops) -> int:
             f"not go together: each number must be 1 or {most}."
         )
     return most
-
-
-def _resized(pictures: Tensor, size: int) -> Tensor:
-    """Squares [B,3,S,S] at [B,3,size,size], reduced by areas or enlarged."""
-    if pictures.shape[-1] >= size:
-        return reduce_to(pictures, size)
-    return enlarge_to(pictures, size).clamp(0, 1)
-
-
-def _face(
-    perception: Perception, picture: Tensor, crops: FaceCrops | None, number: int, count: int
-) -> Face | None:
-    """The face of picture `number` [1,3,512,512]: as cropped, or else the largest found."""
-    if crops is not None:
-        entry = crops.frames[number]
-        return None if entry is None else entry.face
-    try:
-        return find_face(perception, picture)[0]
-    except (NoFaceError, FaceTooSmallError) as error:
-        raise type(error)(of_frame(error, number, count)) from error

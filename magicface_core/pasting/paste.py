@@ -17,7 +17,7 @@ from ..errors import ImageError
 from ..pictures.resampling import Window, box_blur, resample
 
 if TYPE_CHECKING:
-    from ..framing.placing import Crop
+    from ..pictures.crop import Crop
 
 DETAIL_TOLERANCE = 0.03  # change of the rendering at which source detail has faded to 1/e
 TILE = 1024  # side in pixels of the parts in which large faces are pasted, to bound the memory

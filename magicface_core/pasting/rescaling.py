@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..framing.preparation import enlarge_to, reduce_to
+from ..pictures.resampling import enlarge_to, reduce_to
 
 LARGEST_TRIED = 1024
 """Side in pixels up to which all manners are tried; a larger picture is taken for our own."""

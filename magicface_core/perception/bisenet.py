@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..conversion.layouts import bisenet as layout
-from ..framing.background import Region, region_of_parsing
-from ..framing.placing import Crop, crop_for_face
+from ..framing.placing import crop_for_face
+from ..pictures.crop import Crop
 from .faces import Face
+from .regions import Region, region_of_parsing
 from .resnet import ResNet18
 from .segmentation import LARGEST_DIRECT, placed_mask
 from .weights import read_weights

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..framing.placing import Crop
+from ..pictures.crop import Crop
 from ..pictures.resampling import reduced, resample
 from .faces import Detection
 from .graph import Graph

@@ -12,7 +12,7 @@ import torch
 from ..aus import AUVector
 
 if TYPE_CHECKING:
-    from ..framing.placing import Crop
+    from ..pictures.crop import Crop
 
 EMBEDDED = "embedded"
 """Name of the backends that ship with the package."""

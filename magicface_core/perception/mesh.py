@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..framing.placing import Crop
+from ..pictures.crop import Crop
 from ..pictures.resampling import resample
 from .faces import EMBEDDED, Detection, Face, JawPoints
 from .graph import Graph

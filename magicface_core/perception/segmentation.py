@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from ..framing.placing import Crop
+from ..pictures.crop import Crop
 from ..pictures.resampling import gaussian_blur, resample
 from .faces import EMBEDDED, Face
 from .graph import Graph

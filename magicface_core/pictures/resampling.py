@@ -15,6 +15,9 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ImageError
 
 Padding = Literal["reflect", "zeros"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -210,3 +213,40 @@ def gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     padded = F.pad(image, (radius, radius, radius, radius), mode="replicate")
     rows = F.conv2d(padded, kernel, groups=image.shape[1])
     return F.conv2d(rows, kernel.transpose(-1, -2), groups=image.shape[1])
+
+
+WORKING_SIZE = 512
+"""Side in pixels of the crop on which faces are parsed and results are composed."""
+
+
+def reduce_to(picture: Tensor, resolution: int) -> Tensor:
+    """`picture` [B,C,S,S] at [B,C,R,R] by averaging areas; unchanged where S = R."""
+    if picture.shape[-1] == resolution and picture.shape[-2] == resolution:
+        return picture
+    return F.interpolate(picture, size=(resolution, resolution), mode="area")
+
+
+def enlarge_to(picture: Tensor, size: int) -> Tensor:
+    """`picture` [B,C,R,R] at [B,C,S,S], bicubic; unchanged where R = S."""
+    if picture.shape[-1] == size and picture.shape[-2] == size:
+        return picture
+    return F.interpolate(picture, size=(size, size), mode="bicubic", align_corners=False)
+
+
+def require_square(name: str, pictures: Tensor) -> None:
+    """Raise ImageError unless [B,3,S,S]."""
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or 0 in pictures.shape:
+        raise ImageError(f"The {name} is [B, 3, S, S], not {list(pictures.shape)}.")
+    height, width = pictures.shape[-2:]
+    if height != width:
+        raise ImageError(
+            f"The {name} picture is {width} x {height}, not square: take the square that the face "
+            "was cut out in."
+        )
+
+
+def sized(pictures: Tensor, size: int) -> Tensor:
+    """Square pictures at another side: averaged where they shrink, bicubic where they grow."""
+    if pictures.shape[-1] >= size:
+        return reduce_to(pictures, size)
+    return enlarge_to(pictures, size).clamp(0, 1)

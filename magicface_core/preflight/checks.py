@@ -18,12 +18,14 @@ from ..errors import ImageError
 from ..framing.boxes import area, box_of, shared_area
 from ..framing.choosing import FACE_ORDERS, find_faces
 from ..framing.crops import FaceCrops
-from ..framing.placing import BOX_WIDTH_PER_MESH_WIDTH, Crop, crop_for_face
-from ..framing.preparation import WORKING_SIZE, Framing
+from ..framing.framing import Framing
+from ..framing.placing import BOX_WIDTH_PER_MESH_WIDTH, crop_for_face
 from ..perception.faces import SKIN_VERTICES, Face
 from ..perception.head_pose import head_pose
 from ..perception.segmentation import OVAL, polygon_mask
 from ..pictures.batches import frame_count
+from ..pictures.crop import Crop
+from ..pictures.resampling import WORKING_SIZE
 from .covering import covered_region, rim_contrast
 from .photograph import BLACK_SIZE, black_areas, face_light, softness
 from .report import PreflightReport, frames_text

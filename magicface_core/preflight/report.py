@@ -13,8 +13,8 @@ from .rules import LEVELS, Check, Level
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..framing.placing import Crop
     from ..perception import Face
+    from ..pictures.crop import Crop
 
 FORMAT, VERSION = "magicface-preflight", 1
 CLEAN = "nothing to complain about"

@@ -16,13 +16,13 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ..framing.framing import MINIMUM_FACE_WIDTH
 from ..framing.placing import (
     BOX_WIDTH_PER_MESH_WIDTH,
     LARGEST_TILT,
     OFFICIAL_FACE_FRACTION,
     OFFICIAL_SIZE,
 )
-from ..framing.preparation import MINIMUM_FACE_WIDTH
 
 Level = Literal["ok", "warning", "problem"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "problem")

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ...magicface_core.editing.schedulers import make_scheduler
 from ...magicface_core.errors import CheckpointError, MagicFaceError
 from ...magicface_core.network.autoencoder import PatchAutoencoder
-from ...magicface_core.network.identity_skip import add_identity
+from ...magicface_core.network.denoiser_inputs import add_identity
 from ...magicface_core.network.unet import AU_COUNT
 from ..memory import STABLE_DIFFUSION_SCALE, SUPPORTED
 from .attention import BlockName, with_reference

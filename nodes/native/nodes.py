@@ -155,8 +155,8 @@ class MagicFaceConditioning(io.ComfyNode):
         delta: tuple[AUDelta, ...],
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
-        from ...magicface_core.editing.identity import require_square, sized
         from ...magicface_core.editing.rendering import common_count
+        from ...magicface_core.pictures.resampling import require_square, sized
         from .conditions import edit_of, latents_of, with_edit
         from .watch import watched
 
@@ -202,7 +202,7 @@ class Decode(io.ComfyNode):
     def execute(
         cls, samples: dict[str, torch.Tensor], identity: EncodedIdentity, model: LoadedModel
     ) -> io.NodeOutput:
-        from ...magicface_core.editing.decoding import decode_edits
+        from ...magicface_core.editing.rendering import decode_edits
 
         pictures = decode_edits(model.load_autoencoder(), identity, samples["samples"])
         return io.NodeOutput(intermediate(channels_last(pictures)))

@@ -39,7 +39,7 @@ def test_demo_writes_the_strip(
 
 
 def test_portrait_has_one_face_of_good_size() -> None:
-    from magicface_core.framing.preparation import find_face, single_picture
+    from magicface_core.framing.framing import find_face, single_picture
     from magicface_core.perception import Perception
 
     face, count = find_face(Perception.load(), single_picture(load_portrait()))

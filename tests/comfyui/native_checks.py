@@ -22,10 +22,10 @@ from comfyui_native import (
     tiny_layout,
 )
 from magicface_pack.magicface_core.aus import AUDelta
-from magicface_pack.magicface_core.editing.identity import as_seen, sized
+from magicface_pack.magicface_core.editing.identity import project_identity, sized
 from magicface_pack.magicface_core.editing.rendering import RenderOptions, render
 from magicface_pack.magicface_core.editing.sampling import (
-    Identity,
+    ProjectedIdentity,
     encode_background,
     guided_prediction,
     scheduled,
@@ -50,7 +50,7 @@ def predictions(
 ) -> float:
     """Largest difference of clean latents predicted at several noise levels."""
     given = Conditions(plain, native, deltas)
-    seen: Identity = as_seen(plain, given.identity)
+    seen: ProjectedIdentity = project_identity(plain, given.identity)
     background = encode_background(plain, given.background).expand(len(deltas), -1, -1, -1)
     matrix = torch.stack([delta.to_tensor() for delta in deltas])
     noise = torch.randn(given.latent["samples"].shape, generator=torch.Generator().manual_seed(2))

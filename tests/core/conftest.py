@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ def golden() -> dict[str, Tensor]:
 @pytest.fixture(scope="session")
 def golden_checkpoint(golden: dict[str, Tensor]) -> Checkpoint:
     """Small random weights in the released layout, read in place; not to be changed."""
-    return load_checkpoint(GOLDEN_NETWORK, "cpu", torch.float32, golden["prompt_embeds"])
+    checkpoint = load_checkpoint(GOLDEN_NETWORK, "cpu", torch.float32, golden["prompt_embeds"])
+    checkpoint.info = replace(checkpoint.info, resolution=golden["source"].shape[-1])
+    return checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from magicface_training.synthetic import (
     sample_identity,
     sample_scene,
 )
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 
 POSES = 8  # pictures of a scene, after which they repeat
 CLOSENESS = 0.7  # of the renderer's own framing; the official crop fits into the picture then

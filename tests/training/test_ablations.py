@@ -18,7 +18,8 @@ from tiny_start import write_clip, write_stable_diffusion
 import magicface_core
 from magicface_core import AUDelta, MagicFace, Settings
 from magicface_core.editing.rendering import RenderOptions, encode_identities, render
-from magicface_core.framing.preparation import Framing, Prepared, prepare
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.preparation import Prepared, prepare
 from magicface_core.network import load_checkpoint
 from magicface_core.network.action_unit_inputs import ActionUnitKind
 from magicface_core.network.attribute_controller import ControllerKind

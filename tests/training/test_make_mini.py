@@ -30,6 +30,8 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
         "magicface_training.train",
         *["magicface_training.au_regressor"] * 3,
         "magicface_training.train",
+        "magicface_training.data.painted_sets",
+        "magicface_training.painter",
     ]
     first, second, last = (settings(steps[number]) for number in (3, 5, 9))
     for config in (first, second, last):
@@ -37,7 +39,11 @@ def test_steps_come_in_order_and_share_their_folders(tmp_path: Path) -> None:
         assert config.optim.steps == 1
     assert second.model.start_folder == f"{first.run.output}/checkpoint"
     assert last.model.start_folder == f"{second.run.output}/checkpoint"
-    assert last.run.output == str(tmp_path)
+    assert last.run.output == str(tmp_path / "plain")
+    for step in steps[10:]:
+        assert step[step.index("--checkpoint") + 1] == f"{last.run.output}/checkpoint"
+    assert steps[10][steps[10].index("--out") + 1] == steps[11][steps[11].index("--data") + 1]
+    assert steps[11][steps[11].index("--out") + 1] == str(tmp_path / "checkpoint")
     readers = [step[step.index("--out") + 1] for step in steps[6:9]]
     assert last.objective.au_readers == tuple(readers)
     assert "--teaching" in steps[6]
@@ -55,12 +61,14 @@ def test_what_is_made_is_kept(tmp_path: Path) -> None:
         (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / made).write_text("{}")
     kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))
-    assert kept[2:] == ["magicface_training.train"] * 3
-    for left, part in ((2, "start"), (1, "move"), (0, ".")):
+    painter = ["magicface_training.data.painted_sets", "magicface_training.painter"]
+    assert kept[2:] == ["magicface_training.train"] * 3 + painter
+    for left, part in ((2, "start"), (1, "move"), (0, "plain"), (0, ".")):
         (tmp_path / part / "checkpoint").mkdir(parents=True)
         (tmp_path / part / "checkpoint" / "magicface.json").write_text("{}")
         kept = modules(make_mini.commands(tmp_path, 3, 2, 2, []))
         assert kept.count("magicface_training.train") == left
+        assert ("magicface_training.painter" in kept) == (part != ".")
 
 
 def test_a_failing_step_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,8 @@ from magicface_training.train import main, train
 from runs import assert_same_state, log_lines
 from safetensors.torch import load_file
 
-from magicface_core.editing.sampling import (
-    decode,
-    encode_background,
-    encode_identity,
-    sample,
-)
+from magicface_core.editing.identity import encode_identities
+from magicface_core.editing.sampling import decode, encode_background, sample
 from magicface_core.network import load_checkpoint
 
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "tiny-cpu.yaml"
@@ -52,7 +48,7 @@ def test_two_steps_make_a_checkpoint_that_edits(configure) -> None:
     picture = torch.rand(1, 3, 32, 32)
     latents = sample(
         checkpoint,
-        encode_identity(checkpoint, picture),
+        encode_identities(checkpoint, picture),
         encode_background(checkpoint, picture),
         torch.eye(12)[:2],
     )

@@ -10,7 +10,8 @@ from magicface_training.autoencoder import main as make_autoencoder
 from magicface_training.initialise import initialise
 from magicface_training.settings import ConfigError
 
-from magicface_core.editing.sampling import encode_background, encode_identity, predict
+from magicface_core.editing.identity import encode_identities, project_identity
+from magicface_core.editing.sampling import encode_background, predict
 from magicface_core.network import load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.network.checkpoint import load_autoencoder
@@ -57,10 +58,12 @@ def test_new_channels_are_unread_and_zero(configure, known: Path, moving: Path) 
         )
     )
     picture = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    identity = encode_identity(checkpoint, picture)
+    identity = encode_identities(checkpoint, picture)
     condition = encode_background(checkpoint, picture)
     noisy, delta = torch.randn_like(condition), torch.randn(1, 12)
-    expected = predict(checkpoint, identity, noisy, condition, delta, 500)
+    expected = predict(
+        checkpoint, project_identity(checkpoint, identity), noisy, condition, delta, 500
+    )
     anything = torch.randn(1, 8, *noisy.shape[2:])
     inputs = (torch.cat([each, anything], 1) for each in (noisy, condition, identity.latents))
     with torch.no_grad():

@@ -15,7 +15,7 @@ import numpy as np
 from magicface_core.pictures.images import save_image
 
 from ..synthetic import Frame, HeadModel, Light, sample_frame, sample_identity
-from ..synthetic.picture import render
+from ..synthetic.picture.render import render
 
 IDENTITY = 21
 BACKDROP = 7

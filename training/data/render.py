@@ -42,7 +42,7 @@ from ..synthetic import (
     sample_identity,
     split_seeds,
 )
-from ..synthetic.picture import render
+from ..synthetic.picture.render import render
 from ..synthetic.picture.tracks import track, tracked_vertices
 from .edit_sets import DataError
 
@@ -192,7 +192,7 @@ def prepared_edit_set(seed: int, layout: Layout) -> Arrays:
     vertices = _tracked_vertices()
     tracks = [track(model, identity, frame, vertices) for frame in frames]
     rng = np.random.default_rng([JITTER_STREAM, seed])
-    prepared = [_prepare(rendering, rng) for rendering in renderings]
+    prepared = [condition_of(rendering, rng) for rendering in renderings]
     return {
         "image": np.stack([r.image.transpose(2, 0, 1) for r in renderings]),
         "condition": np.stack([condition for condition, _ in prepared]),
@@ -204,7 +204,7 @@ def prepared_edit_set(seed: int, layout: Layout) -> Arrays:
     }
 
 
-def _prepare(rendering: Rendering, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def condition_of(rendering: Rendering, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Background + pose picture [3,S,S] uint8 and its mask [S,S] bool; draws in a fixed order."""
     size = len(rendering.image)
     scale = size / REFERENCE_SIZE

@@ -19,7 +19,7 @@ from PIL import Image
 from magicface_core.aus import AU_ORDER
 
 from ..synthetic import HeadModel, sample_frame, sample_identity
-from ..synthetic.picture import render
+from ..synthetic.picture.render import render
 from .portrait import studio_light
 
 SMILING_IDENTITY = 47

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC = "synthetic"
 PROTOCOLS = ("paper", "quick", "single-au")
+PHOTOGRAPHS = ("smiles", "wild")
 RUN_OPTIONS = ("pictures", "compare")
 SWEPT = f"--protocol {SYNTHETIC} --guidance-sweep"
 
@@ -35,11 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--protocol",
-        choices=[SYNTHETIC, *PROTOCOLS],
+        choices=[SYNTHETIC, *PROTOCOLS, *PHOTOGRAPHS],
         default=SYNTHETIC,
         help="synthetic: rendered test identities with exact answers (default); paper: 12 AUs at "
         "5 strengths and 387 combinations for each identity; single-au: without combinations; "
-        "quick: 30 edits for each of 8 identities",
+        "quick: 30 edits for each of 8 identities; smiles: photographs NAME_neutral, NAME_smiling "
+        "against each other; wild: single photographs, every AU and the named expressions",
     )
     parser.add_argument(
         "--identities",
@@ -88,13 +90,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_synthetic(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--json", type=Path, help="where the numbers go (or --out, or --check)")
+    group.add_argument(
+        "--json",
+        type=Path,
+        help="where the numbers go (or --out, or --check); of protocols smiles and wild, too",
+    )
     group.add_argument(
         "--check",
         action="store_true",
         help="also judge by the acceptance criteria; the exit code is 1 if one fails",
     )
-    group.add_argument("--sheet", type=Path, help="also a contact sheet of the first identities")
+    group.add_argument(
+        "--sheet",
+        type=Path,
+        help="also a contact sheet of the first identities; of protocol wild, of all of them",
+    )
     group.add_argument(
         "--allow-train", action="store_true", help="permit seeds that were trained on"
     )
@@ -105,7 +115,8 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         "--pictures",
         type=Path,
         metavar="FOLDER",
-        help="whose faces to edit, the largest of each picture (default: rendered test identities)",
+        help="whose faces to edit, largest of each picture (default: rendered test identities); "
+        "also of smiles and wild",
     )
     group.add_argument(
         "--measure",
@@ -144,6 +155,11 @@ def run(args: argparse.Namespace) -> int:
         MagicFaceError: arguments, checkpoint or output paths that cannot work, before any work.
     """
     _check_mode(args)
+    if args.rows is None and args.protocol in PHOTOGRAPHS:
+        from .photographs.command import evaluate_photographs
+
+        print(evaluate_photographs(args, _load_editor))
+        return 0
     if args.rows is None and args.protocol == SYNTHETIC:
         if args.guidance_sweep:
             from .exact.sweep import evaluate_sweep
@@ -172,6 +188,11 @@ def _check_mode(args: argparse.Namespace) -> None:
         refused = (*RUN_OPTIONS, "out", "check", "sheet") if args.guidance_sweep else RUN_OPTIONS
         misplaced = [name for name in refused if _given(args, name)]
         mode = SWEPT if args.guidance_sweep else f"--protocol {SYNTHETIC}"
+    elif args.protocol in PHOTOGRAPHS:
+        foreign = ["out", "check", "compare", "workers", "guidance_sweep"]
+        foreign += ["sheet"] if args.protocol == "smiles" else []
+        misplaced = [name for name in foreign if getattr(args, name)]
+        mode = f"--protocol {args.protocol}"
     else:
         misplaced = [name for name in ("json", "sheet", "check", "compare") if _given(args, name)]
         mode = f"--protocol {args.protocol}"
@@ -181,6 +202,7 @@ def _check_mode(args: argparse.Namespace) -> None:
     if args.rows is None:
         synthetic = args.protocol == SYNTHETIC
         outputs = ("json", "out", "check") if synthetic else ("out",)
+        outputs = ("json",) if args.protocol in PHOTOGRAPHS else outputs
         outputs = outputs[:1] if args.guidance_sweep else outputs
         missing = [] if _given(args, "model") else ["model"]
         if not any(_given(args, name) for name in outputs):

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from magicface_core.framing.background import BackgroundPose, compose, jaw_dots
-from magicface_core.framing.placing import Crop
-from magicface_core.framing.preparation import WORKING_SIZE, Framing, framed_background, reduce_to
+from magicface_core.framing.background import BackgroundPose, compose, framed_background, jaw_dots
+from magicface_core.framing.framing import Framing
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor
 from magicface_core.pictures.masks import grow_mask
+from magicface_core.pictures.resampling import WORKING_SIZE, reduce_to
 
 from ..synthetic import FaceClass
 from .editor import EditSource

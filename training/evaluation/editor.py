@@ -7,13 +7,15 @@ that copies its input.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 
-from magicface_core.framing.preparation import Framing
+from magicface_core.aus import AUDelta
+from magicface_core.editing.settings import RenderOptions
+from magicface_core.framing.framing import Framing
 
 if TYPE_CHECKING:
     from magicface_core.network import Checkpoint
@@ -61,8 +63,12 @@ class Editor(Protocol):
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         """The best that the editor's own coding of ``[B,3,R,R]`` allows: its round trip."""
 
-    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
-        """The reference ``[1,3,R,R]`` of `geometry.paste_back`, None to paste without it."""
+    @property
+    def keeps_detail(self) -> bool:
+        """Whether its edits hold the source's own pixels wherever they change nothing.
+
+        An edit that equals the source there is pasted as no change at all.
+        """
 
 
 @runtime_checkable
@@ -119,32 +125,23 @@ class CheckpointEditor:
 
     def stream(self, source: EditSource, deltas: torch.Tensor) -> Iterator[torch.Tensor]:
         """The same batch by batch, for more edits than fit in memory at once."""
-        return self._render(source, deltas, self.guidance)
+        from magicface_core.editing.identity import encode_identities
+        from magicface_core.editing.rendering import encode_backgrounds, render_encoded
 
-    def _render(
-        self, source: EditSource, deltas: torch.Tensor, guidance: float
-    ) -> Iterator[torch.Tensor]:
-        from magicface_core.editing.carrying import shown_edits
-        from magicface_core.editing.sampling import (
-            encode_background,
-            encode_identity,
-            sample,
+        options = RenderOptions(
+            noise_seed(self.seed, source.seed),
+            self.steps,
+            self.guidance,
+            self.scheduler,
+            render_zero=True,
+            batch_size=self.batch,
+            size=source.finest.shape[-1],
         )
-
-        identity = encode_identity(self.checkpoint, source.picture)
-        background = encode_background(self.checkpoint, source.background)
+        identity = encode_identities(self.checkpoint, source.finest)
+        conditions = encode_backgrounds(self.checkpoint, source.background)
         for rows in deltas.split(self.batch):
-            latents = sample(
-                self.checkpoint,
-                identity,
-                background,
-                rows,
-                steps=self.steps,
-                guidance=guidance,
-                scheduler=self.scheduler,
-                noise=self._noise(source.seed, background.shape[2:]),
-            )
-            yield shown_edits(self.checkpoint, source.finest, latents, identity)
+            wanted = [AUDelta.from_values(row.tolist()) for row in rows]
+            yield render_encoded(self.checkpoint, identity, conditions, wanted, options).pictures
 
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         from magicface_core.editing.sampling import reconstruct
@@ -152,24 +149,9 @@ class CheckpointEditor:
         rows = [reconstruct(self.checkpoint, part) for part in pictures.split(self.batch)]
         return torch.cat(rows).float().cpu()
 
-    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
-        """The model's rendering of the unedited crop, if the checkpoint keeps detail.
-
-        The crop itself, where edits are applied to it (see ``carrying.py``).
-        """
-        from magicface_core.editing.carrying import carries_detail
-        from magicface_core.editing.sampling import no_change_delta
-
-        if not self.checkpoint.info.keep_detail:
-            return None
-        if carries_detail(self.checkpoint):
-            return source.finest
-        return next(self._render(source, no_change_delta(), guidance=1.0))
-
-    def _noise(self, seed: int, size: Sequence[int]) -> torch.Tensor:
-        """Starting noise [1,C,h,w], the same for all edits of a source, as in the pipeline."""
-        generator = torch.Generator().manual_seed(noise_seed(self.seed, seed))
-        return torch.randn(1, self.checkpoint.latent_channels, *size, generator=generator)
+    @property
+    def keeps_detail(self) -> bool:
+        return self.checkpoint.info.keep_detail
 
 
 def noise_seed(run_seed: int, identity_seed: int) -> int:

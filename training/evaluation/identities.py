@@ -19,8 +19,10 @@ from PIL import Image
 
 from magicface_core.errors import FaceTooSmallError, NoFaceError
 from magicface_core.files import file_sha256
-from magicface_core.framing.preparation import Framing, Prepared, prepare, reduce_to
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.preparation import Prepared, prepare
 from magicface_core.pictures.images import load_image
+from magicface_core.pictures.resampling import reduce_to
 
 from .editor import EditSource
 from .exact.protocol import POSE_SPREAD, SCENE_STREAM, check_seeds
@@ -154,7 +156,7 @@ class _Renderer:
 def render_portrait(seed: int, head_model: HeadModel) -> Image.Image:
     """The 640 x 640 portrait that a seed stands for."""
     from ..synthetic import sample_frame, sample_identity
-    from ..synthetic.picture import render
+    from ..synthetic.picture.render import render
 
     frame = sample_frame(np.random.default_rng([SCENE_STREAM, seed]), pose=POSE_SPREAD)
     frame = replace(frame, zoom=RENDERED_ZOOM * frame.zoom)

@@ -14,13 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from magicface_core.files import file_sha256
+from magicface_core.framing.background import framed_background
 from magicface_core.framing.boxes import box_of
-from magicface_core.framing.placing import Crop, crop_for_face
-from magicface_core.framing.preparation import WORKING_SIZE, Framing, framed_background, reduce_to
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.backends import Folders, chosen_name
 from magicface_core.perception.graph import one_thread
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor, to_uint8
+from magicface_core.pictures.resampling import WORKING_SIZE, reduce_to
 
 from .decode import DecodedFrame, OpenVideo, UnreadableVideoError, open_video
 from .quality import Measures, inside_frame, measure, unfit_in_crop, unfit_in_frame

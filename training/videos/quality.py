@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from magicface_core.framing.boxes import area, box_of, shared_area
-from magicface_core.framing.placing import Crop
 from magicface_core.perception import Face
 from magicface_core.perception.head_pose import head_pose
+from magicface_core.pictures.crop import Crop
 
 from .records import VideoSettings
 

@@ -26,6 +26,7 @@ from magicface_core.attention.recording import (
     recorded_attention,
     token_at,
 )
+from magicface_core.editing.identity import ProjectedIdentity, project_identity
 from magicface_core.editing.magicface import Prepared
 from magicface_core.editing.rendering import (
     EncodedIdentity,
@@ -33,7 +34,7 @@ from magicface_core.editing.rendering import (
     encode_identities,
     render,
 )
-from magicface_core.editing.sampling import Identity, encode_identity, predict
+from magicface_core.editing.sampling import predict
 from magicface_core.errors import MagicFaceError
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.reference_attention import Reference, transformer_blocks
@@ -109,7 +110,7 @@ def test_shapes_and_shares(tiny: Checkpoint, maps: AttentionMaps) -> None:
 
 def test_a_pass_equals_attention_computed_with_plain_numpy(tiny: Checkpoint) -> None:
     """Every layer's tokens are caught on their way in, and attention is written out by hand."""
-    who = encode_identity(tiny, torch.rand(1, 3, 64, 64))
+    who = project_identity(tiny, encode_identities(tiny, torch.rand(1, 3, 64, 64)))
     caught: dict[int, Any] = {}
     blocks = list(transformer_blocks(tiny.denoiser))
     for index, block in enumerate(blocks):
@@ -150,13 +151,15 @@ def listen(caught: dict[int, Any], index: int, block: Any) -> None:
     ]
 
 
-def one_pass(checkpoint: Checkpoint, who: Identity) -> None:
+def one_pass(checkpoint: Checkpoint, who: ProjectedIdentity) -> None:
     with torch.no_grad():
         deltas = torch.stack([torch.zeros(12), SMILE.to_tensor()])
         predict(checkpoint, who, random(2, 4, 8, 8), random(2, 4, 8, 8, seed=1), deltas, 7)
 
 
-def attention_by_hand(attn: Any, tokens: np.ndarray, who: Identity, index: int) -> np.ndarray:
+def attention_by_hand(
+    attn: Any, tokens: np.ndarray, who: ProjectedIdentity, index: int
+) -> np.ndarray:
     """Softmax of scaled dot products [heads, N, N + M] in float64."""
     assert isinstance(who.reference, Reference)
     to_q, to_k = (layer.weight.detach().double().numpy() for layer in (attn.to_q, attn.to_k))
@@ -273,7 +276,9 @@ def test_released_layout(golden_checkpoint: Checkpoint) -> None:
     names = layer_names(golden_checkpoint.denoiser)
     assert len(names) == len(list(transformer_blocks(golden_checkpoint.denoiser)))
     size = 8 * golden_checkpoint.codec.reduction
-    who = encode_identity(golden_checkpoint, torch.rand(1, 3, size, size))
+    who = project_identity(
+        golden_checkpoint, encode_identities(golden_checkpoint, torch.rand(1, 3, size, size))
+    )
     with recorded_attention(golden_checkpoint.denoiser) as recorder:
         one_pass(golden_checkpoint, who)
         recorder.finish_step(1.0)

@@ -12,8 +12,13 @@ from PIL import Image
 
 import magicface_core
 from magicface_core import AUDelta, MagicFace
-from magicface_core.editing.carrying import apply_edit, carries_detail
-from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.editing.rendering import (
+    RenderOptions,
+    carries_detail,
+    decode_edits,
+    encode_identities,
+    render,
+)
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.tiny import write_tiny_checkpoint
 
@@ -67,7 +72,7 @@ def test_rows_of_a_batch_are_single_edits(carrying: Checkpoint) -> None:
     both = render(carrying, identity, background, [SMILE, SMILE * 0.5], options)
     alone = render(carrying, identity.rows([1]), background[1:], [SMILE * 0.5], options)
     torch.testing.assert_close(both.pictures[1:], alone.pictures, atol=1e-3, rtol=0)
-    own = apply_edit(carrying, FACES[1:], both.latents[1:], identity.rows([1]))
+    own = decode_edits(carrying, identity.rows([1]), both.latents[1:])
     torch.testing.assert_close(both.pictures[1:], own, atol=1e-3, rtol=0)
 
 

@@ -58,7 +58,6 @@ def test_zero_delta_returns_the_input_without_sampling(
     model: MagicFace, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(MagicFace, "encode", never)
-    monkeypatch.setattr(MagicFace, "sample", never)
     result = model.edit(photo, AUDelta())
     assert np.array_equal(pixels(result.image), pixels(photo))
     assert not np.asarray(result.mask).any()
@@ -121,9 +120,10 @@ def test_small_batches_give_the_same(model: MagicFace, photo: Image.Image) -> No
 
 
 def test_callback_hears_every_step(model: MagicFace, photo: Image.Image) -> None:
-    heard: list[object] = []
+    heard: list[tuple[int, int, object]] = []
     model.edit(photo, SMILE, steps=5, callback=lambda *arguments: heard.append(arguments))
-    assert len(heard) == 5
+    assert [done for done, total, _ in heard] == list(range(6))
+    assert {total for _, total, _ in heard} == {5}
 
 
 def test_settings_reach_the_sampler(model: MagicFace, photo: Image.Image) -> None:
@@ -142,57 +142,17 @@ def test_settings_reach_the_sampler(model: MagicFace, photo: Image.Image) -> Non
         assert not np.array_equal(default, edited(**change)), change
 
 
-def test_identity_from_every_kind_of_picture(model: MagicFace, photo: Image.Image) -> None:
-    crop = photo.crop((160, 0, 352, 192)).resize((128, 128))
-    array = np.asarray(crop)
-    kinds = (crop, array, torch.from_numpy(array / 255.0).float()[None])
-    expected, *others = (model.encode_identity(kind) for kind in kinds)
-    prepared = model.prepare(photo)
-    background = model.encode(prepared).background_latents
-    noise = torch.randn(background.shape, generator=torch.Generator().manual_seed(0))
-
-    def latents(identity: object) -> torch.Tensor:
-        return model.sample(identity, background, SMILE, steps=2, guidance=2.0, noise=noise)
-
-    for other in others:
-        assert torch.allclose(latents(other), latents(expected), atol=1e-4)
-
-
-def test_sample_takes_deltas_in_every_form(model: MagicFace, photo: Image.Image) -> None:
-    prepared = model.prepare(photo)
-    encoded = model.encode(prepared)
-    shape = encoded.background_latents.shape
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-
-    def sampled(deltas: object) -> torch.Tensor:
-        return model.sample(
-            encoded.identity, encoded.background_latents, deltas, steps=2, noise=noise
-        )
-
-    rows = torch.stack([SMILE.to_tensor(), FROWN.to_tensor()])
-    assert sampled(rows).shape == (2, *shape[1:])
-    assert torch.equal(sampled(rows), sampled([SMILE, FROWN]))
-    assert torch.equal(sampled(SMILE), sampled(SMILE.to_tensor()))
-
-
-def test_keep_detail_reconstructs_the_unedited_crop(
-    tiny_checkpoint: Path, photo: Image.Image
-) -> None:
+def test_keep_detail_changes_what_is_pasted(tiny_checkpoint: Path, photo: Image.Image) -> None:
     from dataclasses import replace
 
     from magicface_core.network import load_checkpoint
 
     checkpoint = load_checkpoint(tiny_checkpoint, device="cpu")
-    checkpoint.info = replace(checkpoint.info, keep_detail=True)
     model = MagicFace(checkpoint)
     prepared = model.prepare(photo)
-    reference = model._unedited(model.encode(prepared), prepared.crop512, Settings())
-    assert reference is not None
-    assert reference.shape == prepared.model_input.shape
-    detailed = model.edit_prepared(prepared, SMILE)[0]
-    checkpoint.info = replace(checkpoint.info, keep_detail=False)
-    assert model._unedited(model.encode(prepared), prepared.crop512, Settings()) is None
     plain = model.edit_prepared(prepared, SMILE)[0]
+    checkpoint.info = replace(checkpoint.info, keep_detail=True)
+    detailed = model.edit_prepared(prepared, SMILE)[0]
     assert not np.array_equal(pixels(detailed.image), pixels(plain.image))
 
 
@@ -243,20 +203,22 @@ def test_stochastic_edits_do_not_depend_on_their_batch(
 
 def test_an_edit_is_its_steps_bit_for_bit(model: MagicFace, photo: Image.Image) -> None:
     from magicface_core.editing.results import pasted
-    from magicface_core.editing.sampling import decode
+    from magicface_core.editing.sampling import decode, sample
+    from magicface_core.pictures.resampling import sized
 
     prepared, info = model.prepare(photo), model.checkpoint.info
     encoded = model.encode(prepared)
-    shape = encoded.background_latents.shape
-    latents = model.sample(
+    latents = sample(
+        model.checkpoint,
         encoded.identity,
-        encoded.background_latents,
-        SMILE,
+        encoded.conditions,
+        SMILE.to_tensor()[None],
         steps=info.steps,
         guidance=info.guidance,
-        noise=torch.randn(shape, generator=torch.Generator().manual_seed(7)),
+        noise=torch.randn(encoded.conditions.shape, generator=torch.Generator().manual_seed(7)),
     )
-    expected = pasted(prepared, decode(model.checkpoint, latents), None, SMILE)
+    picture = sized(decode(model.checkpoint, latents), 512).clamp(0, 1)
+    expected = pasted(prepared, picture, SMILE)
     result = model.edit(photo, SMILE, seed=7)
     assert np.array_equal(pixels(result.image), pixels(expected.image))
     assert np.array_equal(pixels(result.crop), pixels(expected.crop))

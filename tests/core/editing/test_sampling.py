@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from magicface_core.editing.identity import EncodedIdentity, encode_identities, project_identity
 from magicface_core.editing.sampling import (
-    Identity,
     Progress,
     decode,
     encode_background,
-    encode_identity,
     guided_prediction,
     predict,
     reconstruct,
@@ -34,8 +33,8 @@ NOISE = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
 
 
 @pytest.fixture(scope="module")
-def identity(tiny: Checkpoint) -> Identity:
-    return encode_identity(tiny, PICTURES[:1])
+def identity(tiny: Checkpoint) -> EncodedIdentity:
+    return encode_identities(tiny, PICTURES[:1])
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +70,7 @@ class Passes:
 
 @pytest.mark.parametrize(("guidance", "rows"), [(1.0, 3), (0.0, 6), (0.5, 6), (3.0, 6)])
 def test_alpha_one_skips_the_null_pass(
-    tiny: Checkpoint, identity: Identity, background: Tensor, guidance: float, rows: int
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor, guidance: float, rows: int
 ) -> None:
     with Passes(tiny) as passes:
         sample(tiny, identity, background, DELTAS, steps=3, guidance=guidance, noise=NOISE)
@@ -83,19 +82,22 @@ def test_alpha_one_skips_the_null_pass(
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 1.5, 3.0, 7.5])
 def test_equation_4(
-    tiny: Checkpoint, identity: Identity, background: Tensor, guidance: float
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor, guidance: float
 ) -> None:
     latents = NOISE.expand(3, -1, -1, -1)
     background = background.expand(3, -1, -1, -1)
     with torch.no_grad():
-        edited = predict(tiny, identity, latents, background, DELTAS, 300)
-        null = predict(tiny, identity, latents, background, torch.zeros(3, 12), 300)
-        found = guided_prediction(tiny, identity, latents, background, DELTAS, 300, guidance)
+        who = project_identity(tiny, identity)
+        edited = predict(tiny, who, latents, background, DELTAS, 300)
+        null = predict(tiny, who, latents, background, torch.zeros(3, 12), 300)
+        found = guided_prediction(tiny, who, latents, background, DELTAS, 300, guidance)
     assert float((edited - null).abs().max()) > 1e-3
     assert close(found, null + guidance * (edited - null))
 
 
-def test_alpha_zero_is_no_edit(tiny: Checkpoint, identity: Identity, background: Tensor) -> None:
+def test_alpha_zero_is_no_edit(
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor
+) -> None:
     off = sample(tiny, identity, background, DELTAS[:1], guidance=0.0, noise=NOISE)
     zero = sample(tiny, identity, background, torch.zeros(1, 12), guidance=1.0, noise=NOISE)
     edited = sample(tiny, identity, background, DELTAS[:1], guidance=1.0, noise=NOISE)
@@ -108,7 +110,7 @@ def test_alpha_zero_is_no_edit(tiny: Checkpoint, identity: Identity, background:
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_batch_of_deltas_equals_single_runs(
-    tiny: Checkpoint, identity: Identity, background: Tensor, guidance: float
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor, guidance: float
 ) -> None:
     together = sample(tiny, identity, background, DELTAS, guidance=guidance, noise=NOISE)
     assert together.shape == (3, 4, 8, 8)
@@ -119,12 +121,12 @@ def test_batch_of_deltas_equals_single_runs(
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_row_b_has_identity_b_mod_r(tiny: Checkpoint, guidance: float) -> None:
-    identities = encode_identity(tiny, PICTURES)
+    identities = encode_identities(tiny, PICTURES)
     backgrounds = encode_background(tiny, random(4, 3, 64, 64, seed=3))
     deltas, noise = DELTAS[[0, 1, 2, 0]], torch.randn(4, 4, 8, 8)
     together = sample(tiny, identities, backgrounds, deltas, guidance=guidance, noise=noise)
     for row in range(4):
-        own, other = (encode_identity(tiny, PICTURES[(row + i) % 2][None]) for i in range(2))
+        own, other = (encode_identities(tiny, PICTURES[(row + i) % 2][None]) for i in range(2))
         only = slice(row, row + 1)
         inputs = (backgrounds[only], deltas[only])
         alone = sample(tiny, own, *inputs, guidance=guidance, noise=noise[only])
@@ -138,7 +140,7 @@ def test_identities_that_do_not_divide_the_batch(
     tiny: Checkpoint, background: Tensor, count: int
 ) -> None:
     """One delta for two identities would give the null half the first and the other the second."""
-    identities = encode_identity(tiny, PICTURES)
+    identities = encode_identities(tiny, PICTURES)
     with pytest.raises(MagicFaceError, match=f"{count} deltas cannot be shared evenly by 2"):
         sample(tiny, identities, background, DELTAS[:count], guidance=3.0)
 
@@ -148,7 +150,7 @@ def test_identities_that_do_not_divide_the_batch(
 
 @pytest.mark.parametrize("scheduler", ["unipc", "euler_ancestral"])
 def test_generator_decides(
-    tiny: Checkpoint, identity: Identity, background: Tensor, scheduler: str
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor, scheduler: str
 ) -> None:
     first, again, other = (
         sample(
@@ -167,7 +169,7 @@ def test_generator_decides(
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_given_noise_decides(
-    tiny: Checkpoint, identity: Identity, background: Tensor, scheduler: str
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor, scheduler: str
 ) -> None:
     before = torch.get_rng_state()
     options = {"scheduler": scheduler, "steps": 4, "guidance": 1.5}
@@ -182,7 +184,7 @@ def test_given_noise_decides(
 
 
 def test_checkpoint_defaults_are_used(
-    tiny: Checkpoint, identity: Identity, background: Tensor
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor
 ) -> None:
     by_default = sample(tiny, identity, background, DELTAS[:1], noise=NOISE)
     explicit = sample(
@@ -207,7 +209,7 @@ def test_callback_sees_the_clean_latents_come_closer(
     progress: list[Progress] = []
     latents = sample(
         golden_checkpoint,
-        encode_identity(golden_checkpoint, golden["source"]),
+        encode_identities(golden_checkpoint, golden["source"]),
         golden["background_latents"],
         golden["au"],
         steps=6,
@@ -225,7 +227,9 @@ def test_callback_sees_the_clean_latents_come_closer(
     assert distances[-1] < 0.05 * float(latents.square().mean().sqrt())
 
 
-def test_callback_may_stop_a_run(tiny: Checkpoint, identity: Identity, background: Tensor) -> None:
+def test_callback_may_stop_a_run(
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor
+) -> None:
     def stop(_: Progress) -> None:
         raise KeyboardInterrupt
 
@@ -252,7 +256,7 @@ def test_low_precision_networks_keep_latents_in_float32(
     from magicface_core.network import load_checkpoint
 
     checkpoint = load_checkpoint(tiny_checkpoint, "cpu", dtype)
-    identity = encode_identity(checkpoint, PICTURES[:1])
+    identity = encode_identities(checkpoint, PICTURES[:1])
     background = encode_background(checkpoint, PICTURES[1:])
     progress: list[Progress] = []
     latents = sample(
@@ -286,7 +290,7 @@ def test_low_precision_networks_keep_latents_in_float32(
     ],
 )
 def test_wrong_inputs_are_named(
-    tiny: Checkpoint, identity: Identity, background: Tensor, change: Any, message: str
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor, change: Any, message: str
 ) -> None:
     inputs = {"background_latents": background, "deltas": DELTAS[:1], **change}
     with pytest.raises(MagicFaceError, match=message):
@@ -294,7 +298,7 @@ def test_wrong_inputs_are_named(
 
 
 def test_several_generators_need_given_noise(
-    tiny: Checkpoint, identity: Identity, background: Tensor
+    tiny: Checkpoint, identity: EncodedIdentity, background: Tensor
 ) -> None:
     generators = [torch.Generator().manual_seed(0) for _ in DELTAS]
     with pytest.raises(MagicFaceError, match="need given noise"):

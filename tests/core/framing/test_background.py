@@ -11,16 +11,11 @@ import torch
 from PIL import Image
 
 from magicface_core.errors import ImageError
-from magicface_core.framing.background import (
-    CANVAS_POINTS5,
-    background_pose,
-    compose,
-    jaw_dots,
-    region_of_parsing,
-)
-from magicface_core.framing.placing import apply_affine, invert_affine, least_squares_similarity
+from magicface_core.framing.background import CANVAS_POINTS5, background_pose, compose, jaw_dots
 from magicface_core.perception import Face, JawPoints, Perception
 from magicface_core.perception.mesh import MeshJaw
+from magicface_core.perception.regions import region_of_parsing
+from magicface_core.pictures.affine import apply_affine, invert_affine, least_squares_similarity
 from magicface_core.pictures.images import to_tensor, to_uint8
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "preparation"

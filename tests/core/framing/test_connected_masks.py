@@ -8,7 +8,7 @@ from torch import Tensor
 
 from magicface_core.errors import ImageError
 from magicface_core.framing.connected_masks import ConnectedMask
-from magicface_core.framing.placing import Crop
+from magicface_core.pictures.crop import Crop
 
 SOURCE = (300, 200)
 CROP = Crop((120, 100), 80, SOURCE)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from magicface_core.errors import FaceTooSmallError, ImageError, NoFaceError
+from magicface_core.framing.background import background_frames
 from magicface_core.framing.boxes import box_of
 from magicface_core.framing.crops import (
     FACE_ORDERS,
@@ -20,10 +21,11 @@ from magicface_core.framing.crops import (
     crop_faces,
     estimate_frames,
 )
-from magicface_core.framing.placing import Crop
-from magicface_core.framing.preparation import Framing, prepare
-from magicface_core.pasting.frames import background_frames, paste_frames
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.preparation import prepare
+from magicface_core.pasting.frames import paste_frames
 from magicface_core.perception import Face, Perception
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import channels_last, to_tensor
 
 FRAMING = Framing(face_fraction=0.55, crop_offset=(0.01, -0.02), resolution=128)

@@ -13,16 +13,18 @@ from PIL import Image
 from magicface_core.errors import ImageError
 from magicface_core.framing.placing import (
     OFFICIAL_FACE_FRACTION,
-    Crop,
-    apply_affine,
     crop_for_face,
-    invert_affine,
-    least_squares_similarity,
     official_crop,
     official_crop_matrix,
-    umeyama_similarity,
 )
 from magicface_core.perception import Face
+from magicface_core.pictures.affine import (
+    apply_affine,
+    invert_affine,
+    least_squares_similarity,
+    umeyama_similarity,
+)
+from magicface_core.pictures.crop import Crop
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "preparation"
 

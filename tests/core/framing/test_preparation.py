@@ -10,18 +10,12 @@ import torch
 from PIL import Image
 
 from magicface_core.errors import FaceTooSmallError, ImageError, NoFaceError
-from magicface_core.framing.preparation import (
-    WORKING_SIZE,
-    Framing,
-    enlarge_to,
-    find_face,
-    prepare,
-    reduce_to,
-    single_picture,
-)
+from magicface_core.framing.framing import Framing, find_face, single_picture
+from magicface_core.framing.preparation import prepare
 from magicface_core.network.info import CheckpointInfo
 from magicface_core.perception import Perception
 from magicface_core.pictures.images import load_image
+from magicface_core.pictures.resampling import WORKING_SIZE, enlarge_to, reduce_to
 
 
 @pytest.fixture(scope="module")

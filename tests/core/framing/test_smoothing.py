@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from magicface_core.framing.placing import Crop
 from magicface_core.framing.smoothing import smooth_crops
+from magicface_core.pictures.crop import Crop
 
 SIZE = (1000, 800)
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from magicface_core.editing.sampling import encode_background, encode_identity, predict
+from magicface_core.editing.identity import encode_identities, project_identity
+from magicface_core.editing.sampling import encode_background, predict
 from magicface_core.network import load_checkpoint
 from magicface_core.network.attribute_controller import ConvolutionController
 from magicface_core.network.tiny import write_tiny_checkpoint
@@ -58,10 +59,17 @@ def test_condition_changes_the_prediction_and_trains(tmp_path: Path) -> None:
     assert controller is not None
     controller.requires_grad_(True)
     pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    identity = encode_identity(checkpoint, pictures[:1])
+    identity = encode_identities(checkpoint, pictures[:1])
     latents, delta = torch.zeros(1, 4, 4, 4), torch.zeros(1, 12)
     one, other = (
-        predict(checkpoint, identity, latents, controller(p[None] * 2 - 1), delta, 100)
+        predict(
+            checkpoint,
+            project_identity(checkpoint, identity),
+            latents,
+            controller(p[None] * 2 - 1),
+            delta,
+            100,
+        )
         for p in pictures
     )
     assert float((one - other).detach().abs().max()) > 1e-4

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from magicface_core.editing.sampling import encode_background, encode_identity, predict
+from magicface_core.editing.identity import encode_identities, project_identity
+from magicface_core.editing.sampling import encode_background, predict
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.checkpoint import default_device, resolve_checkpoint
@@ -58,7 +59,7 @@ def test_half_precision_is_close(
     predictions = []
     with torch.no_grad():
         for checkpoint in (golden_checkpoint, half):
-            identity = encode_identity(checkpoint, golden["source"])
+            identity = project_identity(checkpoint, encode_identities(checkpoint, golden["source"]))
             background = encode_background(checkpoint, golden["background"])
             assert background.dtype == identity.reference.keys[0].dtype == checkpoint.dtype
             inputs = (identity, golden["noise"], background, golden["au"], 500)

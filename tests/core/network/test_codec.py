@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from magicface_core.editing.sampling import (
-    decode,
-    encode_background,
-    encode_identity,
-    predict,
-    reconstruct,
+from magicface_core.editing.identity import (
+    ProjectedIdentity,
+    encode_identities,
+    encode_picture,
 )
+from magicface_core.editing.sampling import decode, encode_background, predict, reconstruct
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.autoencoder import (
@@ -84,7 +83,7 @@ def test_a_connected_one_replaces_the_checkpoints_own(
     tiny_checkpoint: Path, outside: OutsideCodec
 ) -> None:
     loaded = load_checkpoint(tiny_checkpoint, "cpu", codec=outside)
-    encode_identity(loaded, PICTURES)
+    encode_identities(loaded, PICTURES)
     assert outside.heard == ["encode"]
 
 
@@ -166,7 +165,9 @@ def offloaded(folder: Path, dtype: torch.dtype, **compute: Any) -> Checkpoint:
 
 def prediction(checkpoint: Checkpoint) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        identity = encode_identity(checkpoint, PICTURES[:1])
+        path, latents = checkpoint.identity_path, encode_picture(checkpoint, PICTURES[:1])
+        features = path.features(checkpoint.id_encoder, latents, checkpoint.prompt())
+        identity = ProjectedIdentity(path.project(checkpoint.denoiser, features), latents)
         background = encode_background(checkpoint, PICTURES)
         latents = torch.ones(2, 4, 8, 8, device=checkpoint.device)
         deltas = DELTAS.to(checkpoint.device)
@@ -196,7 +197,7 @@ def test_the_autoencoder_has_a_type_of_its_own(tiny_checkpoint: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint, "cpu", torch.bfloat16, vae_dtype=torch.float32)
     assert (checkpoint.dtype, checkpoint.vae_dtype) == (torch.bfloat16, torch.float32)
     assert checkpoint.vae.dtype == torch.float32
-    identity = encode_identity(checkpoint, PICTURES)
+    identity = encode_identities(checkpoint, PICTURES)
     assert identity.latents.dtype == torch.bfloat16
     assert checkpoint.codec.encode_pictures(PICTURES).dtype == torch.float32
 

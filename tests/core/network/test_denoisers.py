@@ -14,13 +14,9 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from magicface_core import AUDelta
+from magicface_core.editing.identity import project_identity
 from magicface_core.editing.rendering import RenderOptions, encode_identities, render
-from magicface_core.editing.sampling import (
-    encode_background,
-    encode_identity,
-    predict,
-    sample,
-)
+from magicface_core.editing.sampling import encode_background, predict, sample
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint, merge_checkpoint
 from magicface_core.network.action_unit_inputs import ActionUnitKind, LinearInput
@@ -99,10 +95,15 @@ def test_rows_share_identities_in_turn(folders: dict[tuple[str, str], Path], ide
     deltas = torch.stack([d.to_tensor() for d in (SMILE, FROWN, FROWN, SMILE)])
     background = encode_background(checkpoint, FACES[:1])
     together = sample(
-        checkpoint, encode_identity(checkpoint, FACES), background, deltas, guidance=2, noise=NOISE
+        checkpoint,
+        encode_identities(checkpoint, FACES),
+        background,
+        deltas,
+        guidance=2,
+        noise=NOISE,
     )
     for row in range(4):
-        own = encode_identity(checkpoint, FACES[[row % 2]])
+        own = encode_identities(checkpoint, FACES[[row % 2]])
         alone = sample(checkpoint, own, background, deltas[[row]], guidance=2, noise=NOISE)
         torch.testing.assert_close(together[[row]], alone, rtol=1e-3, atol=1e-3)
 
@@ -154,11 +155,25 @@ def test_the_same_weights_give_the_same_bits(folders: dict[tuple[str, str], Path
     install_processors(other)
     other.identity_path, other.au_input = IDENTITY_PATHS["reference-attention"], LinearInput()
     other.load_state_dict(stock.state_dict())
-    identity = encode_identity(checkpoint, FACES[:1])
+    identity = encode_identities(checkpoint, FACES[:1])
     background = encode_background(checkpoint, FACES[1:])
-    expected = predict(checkpoint, identity, NOISE, background, SMILE.to_tensor()[None], 100)
+    expected = predict(
+        checkpoint,
+        project_identity(checkpoint, identity),
+        NOISE,
+        background,
+        SMILE.to_tensor()[None],
+        100,
+    )
     checkpoint.denoiser = other
-    found = predict(checkpoint, identity, NOISE, background, SMILE.to_tensor()[None], 100)
+    found = predict(
+        checkpoint,
+        project_identity(checkpoint, identity),
+        NOISE,
+        background,
+        SMILE.to_tensor()[None],
+        100,
+    )
     assert torch.equal(found, expected)
 
 

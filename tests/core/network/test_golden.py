@@ -10,17 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from magicface_core.editing.identity import ProjectedIdentity, encode_identities
 from magicface_core.editing.sampling import (
-    Identity,
     Progress,
     decode,
     encode_background,
-    encode_identity,
     predict,
-    reference_of,
     sample,
 )
 from magicface_core.network import Checkpoint
+from magicface_core.network.denoiser_inputs import IdentityInput
 from magicface_core.network.reference_attention import (
     Reference,
     identity_features,
@@ -60,13 +59,21 @@ def wrong_by(
         reference = project_reference(checkpoint.denoiser, reorder(features))
         prediction = predict(
             checkpoint,
-            Identity(reference, latents),
+            ProjectedIdentity(reference, latents),
             golden["noise"],
             golden["background_latents"] if background is None else background,
             golden["au"] if delta is None else delta,
             500,
         )
     return error(prediction, golden["denoise.au.t500"])
+
+
+def reference_of(checkpoint: Checkpoint, latents: Tensor) -> IdentityInput:
+    """Keys and values that the denoiser makes of the ID encoder's features."""
+    features = checkpoint.identity_path.features(
+        checkpoint.id_encoder, latents, checkpoint.prompt()
+    )
+    return checkpoint.identity_path.project(checkpoint.denoiser, features)
 
 
 def test_nothing_recorded_is_left_out(golden: dict[str, Tensor]) -> None:
@@ -78,7 +85,7 @@ def test_nothing_recorded_is_left_out(golden: dict[str, Tensor]) -> None:
 def test_latents_are_posterior_modes_without_scaling(
     golden_checkpoint: Checkpoint, golden: dict[str, Tensor]
 ) -> None:
-    identity = encode_identity(golden_checkpoint, golden["source"])
+    identity = encode_identities(golden_checkpoint, golden["source"])
     background = encode_background(golden_checkpoint, golden["background"])
     assert error(identity.latents, golden["source_latents"]) < TOLERANCE
     assert error(background, golden["background_latents"]) < TOLERANCE
@@ -102,7 +109,7 @@ def test_noise_predictions(
     golden_checkpoint: Checkpoint, golden: dict[str, Tensor], kind: str, timestep: int
 ) -> None:
     latents = golden["source_latents"]
-    identity = Identity(reference_of(golden_checkpoint, latents), latents)
+    identity = ProjectedIdentity(reference_of(golden_checkpoint, latents), latents)
     delta = golden["au"] if kind == "au" else torch.zeros_like(golden["au"])
     with torch.no_grad():
         prediction = predict(
@@ -124,7 +131,7 @@ def test_whole_runs_step_by_step(
     progress: list[Progress] = []
     latents = sample(
         golden_checkpoint,
-        encode_identity(golden_checkpoint, golden["source"]),
+        encode_identities(golden_checkpoint, golden["source"]),
         encode_background(golden_checkpoint, golden["background"]),
         golden["au"],
         steps=steps,
@@ -189,7 +196,7 @@ def test_features_without_the_identity_are_noticed(
     with torch.no_grad():
         prediction = predict(
             golden_checkpoint,
-            Identity(empty, latents),
+            ProjectedIdentity(empty, latents),
             golden["noise"],
             golden["background_latents"],
             golden["au"],

@@ -8,15 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from magicface_core.editing.sampling import (
-    encode_background,
-    encode_identity,
-    guided_prediction,
-    sample,
-)
+from magicface_core.editing.identity import encode_identities, project_identity
+from magicface_core.editing.sampling import encode_background, guided_prediction, sample
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint
-from magicface_core.network.identity_skip import add_identity, check_identity_skip
+from magicface_core.network.denoiser_inputs import add_identity, check_identity_skip
 from magicface_core.network.tiny import write_tiny_checkpoint
 
 SIZE = 32
@@ -41,13 +37,15 @@ def test_prediction_is_the_plain_one_and_the_identity(
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     picture = torch.rand(1, 3, SIZE, SIZE, generator=generator)
-    identity = encode_identity(skipping, picture)
+    identity = encode_identities(skipping, picture)
     background = encode_background(skipping, picture).expand(2, -1, -1, -1)
     noisy = torch.randn(2, *identity.latents.shape[1:], generator=generator)
     deltas = torch.randn(2, 12, generator=generator)
     plain = replace(skipping, info=replace(skipping.info, identity_skip=False))
     found, without = (
-        guided_prediction(each, identity, noisy, background, deltas, 500, guidance)
+        guided_prediction(
+            each, project_identity(each, identity), noisy, background, deltas, 500, guidance
+        )
         for each in (skipping, plain)
     )
     torch.testing.assert_close(found - without, identity.latents.expand_as(found))
@@ -55,7 +53,7 @@ def test_prediction_is_the_plain_one_and_the_identity(
 
 def test_a_denoiser_that_says_nothing_returns_the_identity(skipping: Checkpoint) -> None:
     picture = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    identity = encode_identity(skipping, picture)
+    identity = encode_identities(skipping, picture)
     state = {name: tensor.clone() for name, tensor in skipping.denoiser.state_dict().items()}
     for parameter in skipping.denoiser.conv_out.parameters():
         parameter.data.zero_()

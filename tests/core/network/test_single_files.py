@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from magicface_core.editing.sampling import encode_background, encode_identity, predict
+from magicface_core.editing.identity import encode_identities, project_identity
+from magicface_core.editing.sampling import encode_background, predict
 from magicface_core.errors import CheckpointError
 from magicface_core.network import Checkpoint, load_checkpoint, merge_checkpoint, weights
 from magicface_core.network.merged import open_parts
@@ -43,10 +44,17 @@ def prediction(checkpoint: Checkpoint) -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
     pictures = torch.rand(2, 3, 128, 128, generator=generator)
     with torch.no_grad():
-        identity = encode_identity(checkpoint, pictures[:1])
+        identity = encode_identities(checkpoint, pictures[:1])
         background = encode_background(checkpoint, pictures[1:])
         noise = torch.randn(1, 4, 16, 16, generator=generator)
-        return predict(checkpoint, identity, noise, background, torch.full((1, 12), 2.0), 500)
+        return predict(
+            checkpoint,
+            project_identity(checkpoint, identity),
+            noise,
+            background,
+            torch.full((1, 12), 2.0),
+            500,
+        )
 
 
 # --- what loads -----------------------------------------------------------------------------------

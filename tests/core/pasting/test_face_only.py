@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magicface_core.framing.background import region_mask
-from magicface_core.framing.preparation import Framing, Prepared, prepare
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.preparation import Prepared, prepare
 from magicface_core.pasting.face_only import face_only_mask
 from magicface_core.perception import Perception
 from magicface_core.pictures.images import load_image

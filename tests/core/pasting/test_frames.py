@@ -12,14 +12,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from magicface_core.errors import ImageError, NoFaceError
-from magicface_core.framing.background import BackgroundPose
+from magicface_core.framing.background import BackgroundPose, background_frames
 from magicface_core.framing.crops import CroppedFaces, FaceCrop, FaceCrops, crop_faces
-from magicface_core.framing.placing import Crop
-from magicface_core.framing.preparation import Framing, enlarge_to, prepare, reduce_to
-from magicface_core.pasting.frames import background_frames, paste_frames
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.preparation import prepare
+from magicface_core.pasting.frames import paste_frames
 from magicface_core.perception import Face, JawPoints, Perception
 from magicface_core.perception.mesh import MeshJaw
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import channels_last, to_tensor, to_uint8
+from magicface_core.pictures.resampling import enlarge_to, reduce_to
 
 NOTHING: Any = None  # a perception that must not be asked
 
@@ -172,7 +174,7 @@ class TestBackgroundFrames:
     def test_refused_inputs(self, cropped: CroppedFaces, mixed: FaceCrops) -> None:
         with pytest.raises(ImageError, match="1 face pictures and crops of 3 frames"):
             background_frames(cropped.pictures, NOTHING, mixed)
-        with pytest.raises(ImageError, match="512 x 300, not square; connect Face Crop's face"):
+        with pytest.raises(ImageError, match="512 x 300, not square: take the square"):
             background_frames(cropped.pictures[..., :300, :], NOTHING, cropped.crops)
         with pytest.raises(ImageError, match="empty where the face is"):
             background_frames(
@@ -387,7 +389,7 @@ class TestPasteFrames:
         faces, crops = cropped.pictures, cropped.crops
         with pytest.raises(ImageError, match="picture of 512 x 512, this one is 512 x 400"):
             paste_frames(photo[..., :400, :], faces, crops)
-        with pytest.raises(ImageError, match="edited face is 512 x 300, not square"):
+        with pytest.raises(ImageError, match="edited face picture is 512 x 300, not square"):
             paste_frames(photo, faces[..., :300, :], crops)
         with pytest.raises(ImageError, match="mask is 30 x 20; it must be square"):
             paste_frames(photo, faces, crops, mask=torch.ones(1, 1, 20, 30))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from magicface_core.errors import ImageError
-from magicface_core.framing.placing import Crop, paste_back
-from magicface_core.pasting.paste import keep_detail
+from magicface_core.pasting.paste import keep_detail, paste_back
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_uint8
 from magicface_core.pictures.resampling import resample
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from magicface_core.framing.preparation import enlarge_to, reduce_to
 from magicface_core.pasting.rescaling import LARGEST_TRIED, scaled_alike
+from magicface_core.pictures.resampling import enlarge_to, reduce_to
 
 
 @pytest.fixture(scope="module")

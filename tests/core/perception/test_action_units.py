@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.framing.placing import Crop
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.action_units import action_unit_readings, upright_mesh
 from magicface_core.perception.blendshapes import NAMES, VERTICES
+from magicface_core.pictures.crop import Crop
 
 
 def test_tables() -> None:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from magicface_core.errors import ImageError
-from magicface_core.framing.placing import Crop
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.detector import merge_overlapping
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor
 from magicface_core.pictures.resampling import resample
 

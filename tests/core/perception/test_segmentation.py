@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from magicface_core.framing.background import background_pose
-from magicface_core.framing.placing import Crop
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.morphology import connected_to, fill_holes
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.resampling import resample
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import magicface_core
 from magicface_core.errors import ImageError
 from magicface_core.framing.crops import crop_faces
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.perception import Perception
 from magicface_core.pictures.images import load_image, to_tensor
 from magicface_core.pictures.resampling import gaussian_blur, resample

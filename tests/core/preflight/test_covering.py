@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from magicface_training.synthetic import HeadModel, sample_frame, sample_identity
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 
 from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face, Perception

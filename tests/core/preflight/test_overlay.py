@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from magicface_core.framing.placing import Crop
+from magicface_core.pictures.crop import Crop
 from magicface_core.preflight.overlay import preflight_pictures, worst_frames
 from magicface_core.preflight.report import PreflightReport
 from magicface_core.preflight.rules import BLACK_AREAS, BLUR, NO_FACE, RULES, YAW

@@ -16,7 +16,7 @@ from magicface_training.data.render import (
     write_shards,
 )
 from magicface_training.synthetic import edit_set_rng, sample_edit_set, sample_identity
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 
 from magicface_core.framing.background import DOT_COLORS
 

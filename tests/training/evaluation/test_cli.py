@@ -19,7 +19,7 @@ from magicface_training.synthetic import HeadModel
 from PIL import Image
 
 from magicface_core.errors import MagicFaceError, OutputError
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.network import checkpoint as network_checkpoint
 
 
@@ -41,8 +41,7 @@ class CopyEditor:
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         return pictures
 
-    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
-        return None
+    keeps_detail = False
 
 
 def arguments(*words: str) -> argparse.Namespace:

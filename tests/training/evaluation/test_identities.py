@@ -20,7 +20,7 @@ from magicface_training.synthetic import HeadModel
 from PIL import Image
 
 from magicface_core.errors import ImageError
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.perception import Perception
 
 

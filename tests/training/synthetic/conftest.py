@@ -15,7 +15,7 @@ from magicface_training.synthetic import (
     sample_identity,
     sample_scene,
 )
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 
 SEEDS = (3, 4, 12)
 

@@ -25,7 +25,8 @@ from magicface_training.videos.prepare import (
 from PIL import Image
 
 from magicface_core.errors import ModelError
-from magicface_core.framing.preparation import Framing, prepare
+from magicface_core.framing.framing import Framing
+from magicface_core.framing.preparation import prepare
 from magicface_core.perception import Perception
 from magicface_core.pictures.images import to_tensor, to_uint8
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from face_videos import head_model
 from magicface_training.synthetic import sample_identity, sample_scene
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 from magicface_training.videos import VideoSettings
 from magicface_training.videos.quality import (
     Measures,
@@ -22,9 +22,10 @@ from magicface_training.videos.quality import (
 )
 from torch import Tensor
 
-from magicface_core.framing.placing import Crop, crop_for_face
+from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.head_pose import head_pose
+from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor
 from magicface_core.pictures.resampling import gaussian_blur
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from magicface_core.framing.placing import paste_back
+from magicface_core.pasting.paste import paste_back
 from magicface_core.report.background import background_error
 
 from ..conditions import whole_crop
@@ -78,7 +78,8 @@ def measure_case(
     clock = clock or Clock()
     started = time.perf_counter()
     deltas = torch.stack([job.delta.to_tensor() for job in case.jobs])
-    reference = editor.detail_reference(case.source)
+    picture = case.source.picture
+    reference = picture if editor.keeps_detail else None
     edits = paste(case.source, editor.edit(case.source, deltas), reference)
     coded = None if reference is None else editor.reconstruct(case.source.picture)
     floors = paste(case.source, editor.reconstruct(case.answers), coded)

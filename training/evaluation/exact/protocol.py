@@ -28,7 +28,7 @@ from .measure import Case, Clock
 from .records import EditJob
 
 if TYPE_CHECKING:
-    from magicface_core.framing.preparation import Framing
+    from magicface_core.framing.framing import Framing
     from magicface_core.perception import Perception
 
     from ...synthetic import HeadModel, Rendering
@@ -107,7 +107,7 @@ def identity_cases(
     from magicface_core.pictures.images import to_tensor
 
     from ...synthetic import exact_edit, sample_identity, sample_scene
-    from ...synthetic.picture import render
+    from ...synthetic.picture.render import render
 
     identity = sample_identity(head_model, seed)
     scene = sample_scene(np.random.default_rng([SCENE_STREAM, seed]), pose=POSE_SPREAD)

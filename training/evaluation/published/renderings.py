@@ -17,8 +17,9 @@ from PIL import Image
 
 from magicface_core.aus import AUDelta
 from magicface_core.editing.results import pasted
-from magicface_core.framing.preparation import WORKING_SIZE, Prepared, enlarge_to
+from magicface_core.framing.preparation import Prepared
 from magicface_core.pictures.images import to_uint8
+from magicface_core.pictures.resampling import WORKING_SIZE, enlarge_to
 
 from ..editor import Editor, EditSource, streamed
 from ..exact.records import EditJob
@@ -44,9 +45,9 @@ def floor_pictures(
     untouched = original(prepared, measured)
     yield untouched
     coded = editor.reconstruct(source.picture)
-    pasted_back = measured == "pasted"
-    keeps_detail = pasted_back and editor.detail_reference(source) is not None
-    yield _result(prepared, coded, coded if keeps_detail else None, measured)
+    if measured == "pasted" and editor.keeps_detail:
+        coded = source.picture
+    yield _result(prepared, coded, measured)
     yield jpeg(untouched, JPEG_QUALITY)
 
 
@@ -60,11 +61,10 @@ def edit_pictures(
     source, prepared = _found(subject)
     if measured == "pasted":
         source = replace(source, detail=prepared.crop512)
-    reference = editor.detail_reference(source) if measured == "pasted" else None
     deltas = torch.stack([job.delta.to_tensor() for job in jobs])
     for crops in streamed(editor, source, deltas):
         for crop in crops.split(1):
-            yield _result(prepared, crop, reference, measured)
+            yield _result(prepared, crop, measured)
 
 
 def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
@@ -74,13 +74,11 @@ def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def _result(
-    prepared: Prepared, crop: torch.Tensor, reference: torch.Tensor | None, measured: Measured
-) -> np.ndarray:
+def _result(prepared: Prepared, crop: torch.Tensor, measured: Measured) -> np.ndarray:
     """A model's crop [1,3,R,R] or [1,3,512,512], as it is or pasted (see `results.pasted`)."""
     if measured == "crop":
         return _finished(crop)
-    return np.asarray(pasted(prepared, crop, reference, AUDelta()).crop)
+    return np.asarray(pasted(prepared, crop, AUDelta()).crop)
 
 
 def _finished(crop: torch.Tensor) -> np.ndarray:

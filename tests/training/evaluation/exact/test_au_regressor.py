@@ -19,7 +19,7 @@ from magicface_training.evaluation.exact.au_regressor import (
     save_regressor,
 )
 from magicface_training.synthetic import HeadModel, exact_edit, sample_identity, sample_scene
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 from safetensors.torch import save_file
 
 from magicface_core.aus import AU_ORDER

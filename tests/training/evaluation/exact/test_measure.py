@@ -15,7 +15,7 @@ from magicface_training.evaluation.exact.records import EditJob
 from magicface_training.evaluation.exact.sheet import contact_sheet
 
 from magicface_core.aus import AUDelta, AUVector
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 
 SIZE = 32
 MESH = np.random.default_rng(0).normal(size=(478, 3))
@@ -55,8 +55,7 @@ class Painter:
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         return pictures * 0.9
 
-    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
-        return None
+    keeps_detail = False
 
 
 def make_case(seed: int, brightness: float = 0.2) -> Case:

@@ -13,7 +13,7 @@ from magicface_training.evaluation.exact.records import EditJob
 from magicface_training.synthetic import HeadModel
 
 from magicface_core.aus import AUDelta, AUVector
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.perception import Perception
 
 SIZE = 64

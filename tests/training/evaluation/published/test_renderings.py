@@ -19,7 +19,7 @@ from magicface_training.evaluation.published.renderings import Measured, edit_pi
 
 import magicface_core
 from magicface_core import AUDelta, MagicFace
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 from magicface_core.pictures.images import load_image
 
 PORTRAIT = Path(magicface_core.__file__).parent / "assets" / "portrait.png"

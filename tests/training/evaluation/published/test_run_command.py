@@ -26,7 +26,7 @@ from magicface_training.evaluation.published.run_command import worker_processes
 from magicface_training.evaluation.published.run_folder import open_run
 from PIL import Image
 
-from magicface_core.framing.preparation import Framing
+from magicface_core.framing.framing import Framing
 
 PLAN = ProtocolPlan("quick", 1, (), 2)
 EMBEDDED = Measuring(InstrumentChoice())
@@ -56,8 +56,7 @@ class CopyEditor:
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         return pictures
 
-    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
-        return None
+    keeps_detail = False
 
 
 @pytest.fixture(scope="module")

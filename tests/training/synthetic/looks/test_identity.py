@@ -6,7 +6,7 @@ import torch
 from magicface_training.synthetic import Frame, HeadModel, Identity, sample_identity
 from magicface_training.synthetic.head.landmarks import CHIN
 from magicface_training.synthetic.head.regions import Part
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 
 
 def test_same_seed_same_person_also_in_a_fresh_model(

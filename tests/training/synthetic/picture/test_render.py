@@ -16,7 +16,7 @@ from magicface_training.synthetic import (
     sample_edit_set,
     sample_identity,
 )
-from magicface_training.synthetic.picture import render
+from magicface_training.synthetic.picture.render import render
 from PIL import Image
 
 from magicface_core.aus import AU_ORDER

@@ -15,8 +15,8 @@ from magicface_training.synthetic import (
     sample_scene,
 )
 from magicface_training.synthetic.head.regions import Part
-from magicface_training.synthetic.picture import render
 from magicface_training.synthetic.picture.frame import Frame
+from magicface_training.synthetic.picture.render import render
 from magicface_training.synthetic.picture.tracks import (
     MOST_POINTS,
     Tracks,
@@ -66,7 +66,7 @@ def test_dropping_the_jaw_moves_the_chin_down_and_no_brow(
 
 def test_points_lie_in_the_face(model: HeadModel, identity: Identity, neutral: Frame) -> None:
     from magicface_training.synthetic import FaceClass
-    from magicface_training.synthetic.picture import render
+    from magicface_training.synthetic.picture.render import render
 
     size = 128
     found, picture = followed(model, identity, neutral), render(model, identity, neutral, size)

@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from magicface_core import AUDelta
-from magicface_core.editing.decoding import decode_edits
-from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.editing.rendering import (
+    RenderOptions,
+    decode_edits,
+    encode_identities,
+    render,
+)
 from magicface_core.errors import ImageError, MagicFaceError
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.tiny import write_tiny_checkpoint
@@ -58,7 +62,7 @@ def test_the_faces_own_latents_give_the_face_where_detail_is_carried(
     identity = encode_identities(carrying, FACES)
     found = decode_edits(carrying, identity, identity.latents)
     torch.testing.assert_close(found, FACES, atol=1e-4, rtol=0)
-    soft = decode_edits(carrying, identity, identity.latents, keep_detail=False)
+    soft = decode_edits(carrying, identity, identity.latents, RenderOptions(keep_detail=False))
     assert float(soft.diff(dim=-1).abs().mean()) < 0.05 < float(found.diff(dim=-1).abs().mean())
     others = encode_identities(plain, FACES)
     assert float((decode_edits(plain, others, others.latents) - FACES).abs().mean()) > 0.1
@@ -73,5 +77,5 @@ def test_latents_that_do_not_fit(carrying: Checkpoint, plain: Checkpoint) -> Non
     for count in (0, 1, 3):
         with pytest.raises(ImageError, match=f"2 identities and {count} latents do not go"):
             decode_edits(carrying, identity, good[:1].expand(count, -1, -1, -1))
-    with pytest.raises(MagicFaceError, match="same model to ID Encoder and MagicFace Decode"):
+    with pytest.raises(MagicFaceError, match="encode it with the same model"):
         decode_edits(plain, identity, good)

@@ -1,0 +1,1 @@
+"""Photographs of real people: against the expression they made, and one by one."""
