@@ -19,7 +19,8 @@ from magicface_training.initialise import _info
 
 from magicface_core.network.info import CheckpointInfo
 
-CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "training" / "configs"
+CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if path.stem != "mini-painter")
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> TrainConfig:

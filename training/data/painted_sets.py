@@ -31,7 +31,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from magicface_core.aus import AU_ORDER
-from magicface_core.editing.sampling import encode_background, encode_identity, sample
+from magicface_core.editing.identity import encode_identities, project_identity
+from magicface_core.editing.sampling import encode_background, sample
 from magicface_core.errors import MagicFaceError
 from magicface_core.framing.preparation import reduce_to
 from magicface_core.network import Checkpoint, load_checkpoint
@@ -279,7 +280,7 @@ def _edit(
         reduce_to(torch.from_numpy(each.copy())[None].float() / 255, resolution)
         for each in (rendering.image.transpose(2, 0, 1), condition_of(rendering, rng)[0])
     )
-    identity = encode_identity(checkpoint, picture)
+    identity = project_identity(checkpoint, encode_identities(checkpoint, picture))
     latents = sample(
         checkpoint,
         identity,
