@@ -1,8 +1,12 @@
-"""Exponential moving average of the trained weights."""
+"""Exponential moving average of the trained weights.
+
+Not diffusers' ``EMAModel``: that does not average weights brought from another device, knows no
+names to compare a saved state with, and no update every few steps. The warm-up is the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -30,7 +34,10 @@ class WeightAverage:
         self.decay = decay
         self.every = every
         self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
-        self.shadow = {n: _copied(p, device) for n, p in self.parameters.items()}
+        self.shadow = {
+            name: p.detach().to(device or p.device, torch.float32, copy=True)
+            for name, p in self.parameters.items()
+        }
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -53,14 +60,17 @@ class WeightAverage:
 
         Meanwhile they lie where the shadow does.
         """
-        backup = {n: p.detach().to(self.shadow[n].device, copy=True) for n, p in self._pairs()}
-        self._copy(self.shadow)
+        backup = {
+            name: p.detach().to(self.shadow[name].device, copy=True)
+            for name, p in self.parameters.items()
+        }
+        _copy(self.shadow, self.parameters)
         try:
             yield
         finally:
-            self._copy(backup)
+            _copy(backup, self.parameters)
 
-    def load(self, values: dict[str, Tensor]) -> None:
+    def load(self, values: Mapping[str, Tensor]) -> None:
         """Take over a saved shadow; raises ConfigError where it is of other parameters."""
         other = sorted(set(values) ^ set(self.shadow))
         if other:
@@ -68,17 +78,10 @@ class WeightAverage:
                 f"the state averages other weights than this run trains ({', '.join(other[:3])}); "
                 "go on with the configuration the state was made with"
             )
-        for name, tensor in values.items():
-            self.shadow[name].copy_(tensor)
-
-    def _pairs(self) -> list[tuple[str, nn.Parameter]]:
-        return list(self.parameters.items())
-
-    @torch.no_grad()
-    def _copy(self, values: dict[str, Tensor]) -> None:
-        for name, parameter in self._pairs():
-            parameter.copy_(values[name])
+        _copy(values, self.shadow)
 
 
-def _copied(parameter: nn.Parameter, device: torch.device | None) -> Tensor:
-    return parameter.detach().to(device or parameter.device, torch.float32, copy=True)
+@torch.no_grad()
+def _copy(values: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
+    for name, target in targets.items():
+        target.copy_(values[name])

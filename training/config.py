@@ -7,6 +7,7 @@ each differs.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,8 @@ from typing import Any, Literal
 
 import yaml
 
-from .inheritance import read_tree
 from .run_settings import ObjectiveConfig, OptimConfig, RunConfig, ValidationConfig
-from .settings import ConfigError, build, check_range
+from .settings import ConfigError, build, check_range, read_tree
 
 __all__ = [
     "ConfigError",
@@ -151,18 +151,21 @@ class TrainConfig:
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a YAML file; ``overrides`` are ``section.key=value`` texts with YAML values.
 
-    A path that does not exist may name a configuration of the package, such as "paper.yaml". A file
-    may build on another, see ``inheritance.py``. Raises ConfigError for a file that cannot be read,
-    an unknown key or a wrong value.
+    A bare name such as "paper.yaml" or "paper" may be that of a configuration of the package. A
+    file may build on another, see ``settings.py``. Raises ConfigError for a file that cannot be
+    read, an unknown key or a wrong value.
     """
     return parse_config(read_tree(find_config(path)), overrides)
 
 
 def find_config(path: Path | str) -> Path:
-    """The file itself, else the package's configuration of that name."""
-    name = Path(path).with_suffix(".yaml").name
+    """The file itself; for a bare name without one, the package's configuration of that name."""
+    file = Path(path)
+    if file.exists() or os.path.basename(path) != os.fspath(path):
+        return file
+    name = file.name.removesuffix(".yaml") + ".yaml"
     shipped = (folder / name for folder in (SHIPPED, SHIPPED / "ablations"))
-    return Path(path) if Path(path).exists() else next(filter(Path.is_file, shipped), Path(path))
+    return next(filter(Path.is_file, shipped), file)
 
 
 def parse_config(tree: Any, overrides: Sequence[str] = ()) -> TrainConfig:

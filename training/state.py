@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 NETWORKS, AVERAGE = "networks.safetensors", "average.safetensors"
 OPTIMIZER, TRAINER = "optimizer.pt", "trainer.json"
+LEFTOVERS = ("partial-*",)  # of runs that were killed while they saved
 
 
 class StateError(MagicFaceError):
@@ -128,8 +129,6 @@ def save(output: Path, state: TrainState, facts: Facts, keep: int) -> Path:
     folder = output / f"state-{state.step:08d}"
     temporary = output / f"partial-{state.step:08d}"
     try:
-        for left in output.glob("partial-*"):
-            shutil.rmtree(left)
         temporary.mkdir(parents=True)
         _check_room(output, state)
         _write(temporary, state, facts)

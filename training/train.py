@@ -12,14 +12,16 @@ import itertools
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
+from accelerate import Accelerator
 from tqdm import tqdm
 
 from magicface_core.errors import MagicFaceError
 
+from .claim import claim_folder
 from .config import TrainConfig, load_config
 from .data.loading import WaitMeter, batches
 from .data.samples import Batch
@@ -27,7 +29,7 @@ from .data.sources import open_source
 from .export import write_checkpoint
 from .interruption import StopRequest
 from .run import Run, go_on, make_accelerator, prepare
-from .state import save
+from .state import LEFTOVERS, save
 from .steps import Stepper
 from .trackers import Meter, RunLog, start_tracker
 from .validation import Validator, validation_config
@@ -71,14 +73,25 @@ def train(config: TrainConfig, resume: bool = False, accept_changes: bool = Fals
         DataError: the data is missing or damaged.
         NonFiniteError: a loss or gradient is NaN or infinite.
         StateError: a state cannot be written, or none can be read.
+        FolderInUseError: another run writes to the run's folder.
+        OutputError: the run's folder cannot be written to.
     """
     accelerator = make_accelerator(config)
-    run = prepare(config, accelerator)
-    go_on(run, resume, accept_changes)
+    with _claimed(accelerator, Path(config.run.output)):
+        run = prepare(config, accelerator)
+        go_on(run, resume, accept_changes)
+        return _run_to_the_end(run)
+
+
+def _claimed(accelerator: Accelerator, output: Path) -> AbstractContextManager[None]:
+    """The run's folder, held by its main process."""
+    return claim_folder(output, LEFTOVERS) if accelerator.is_main_process else nullcontext()
+
+
+def _run_to_the_end(run: Run) -> Path:
+    config, accelerator = run.config, run.accelerator
     model, optimizer = accelerator.prepare(run.start.networks, run.state.optimizer)
     stepper = Stepper(accelerator, model, optimizer, run.start, run.scheduler, config)
-    if accelerator.is_main_process:
-        run.output.mkdir(parents=True, exist_ok=True)
     start_tracker(accelerator, config.run.tracker, run.facts.config)
     finished = loop(run, stepper)
     place = _finish(run) if finished and accelerator.is_main_process else run.output

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..aus import AU_ORDER, AUVector
-from ..drawing.overview import MOST_PICTURES, Seen, draw_overview
+from ..framing.overview import MOST_PICTURES, Seen, draw_overview
 from ..errors import FaceTooSmallError, ImageError, NoFaceError
 from ..perception import AUEstimate, Face
 from ..pictures.crop import Crop

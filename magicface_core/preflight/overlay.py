@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..drawing.charts import EDGE, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE, WIDTH, frame_names
-from ..drawing.overview import MOST_PICTURES, Seen, draw_overview
+from ..framing.overview import MOST_PICTURES, Seen, draw_overview
 from ..drawing.text import (
     FAINT,
     INK,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 from magicface_training.averaging import WeightAverage
 from magicface_training.settings import ConfigError
 from torch import nn
@@ -26,6 +27,34 @@ def test_decay_grows_to_its_setting(decay: float, step: int, expected: float) ->
     average.update(step)
     assert float(average.shadow["weight"]) == pytest.approx(expected)
     assert float(layer.weight.detach()) == 0.0
+
+
+def test_values_are_those_of_diffusers_where_it_can() -> None:
+    """Its steps are counted from the update on; the same numbers but for the last bits."""
+    layer = module(1.0)
+    ours = WeightAverage(layer, 0.95)
+    theirs = EMAModel([layer.weight], 0.95, update_after_step=-1)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(1, 301):
+        with torch.no_grad():
+            layer.weight.normal_(generator=generator)
+        ours.update(step)
+        theirs.step([layer.weight])
+        assert theirs.cur_decay_value == min(0.95, (1 + step) / (10 + step))
+    torch.testing.assert_close(ours.shadow["weight"], theirs.shadow_params[0], rtol=1e-5, atol=1e-6)
+
+
+def test_diffusers_would_not_average_weights_brought_to_the_shadow() -> None:
+    """Why there is a class of our own: with the shadow on the CPU, only copies can be given."""
+    layer = module(1.0)
+    ours = WeightAverage(layer, 0.9, torch.device("cpu"))
+    theirs = EMAModel([layer.weight], 0.9, update_after_step=-1)
+    with torch.no_grad():
+        layer.weight.fill_(0.0)
+        theirs.step([layer.weight.to("cpu", copy=True)])
+    ours.update(1)
+    assert float(ours.shadow["weight"]) == pytest.approx(2 / 11)
+    assert float(theirs.shadow_params[0]) == 0.0  # copied, not averaged
 
 
 def test_every_few_steps_with_the_same_decay() -> None:

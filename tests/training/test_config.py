@@ -19,7 +19,8 @@ from magicface_training.initialise import _info
 
 from magicface_core.network.info import CheckpointInfo
 
-CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "training" / "configs"
+CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if path.stem != "mini-painter")
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> TrainConfig:
@@ -78,11 +79,22 @@ def test_smaller_cards_train_on_as_many_pairs(name: str) -> None:
     assert config.optim.gradient_checkpointing
 
 
-def test_shipped_configurations_are_found_by_name(tmp_path: Path) -> None:
-    assert load_config("paper") == load_config("configs/paper.yaml") == load_config("paper.yaml")
-    own = tmp_path / "paper.yaml"
-    own.write_text("optim: {steps: 3}")
-    assert load_config(own).optim.steps == 3
+def test_shipped_configurations_are_found_by_bare_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_config("paper") == load_config("paper.yaml")
+    monkeypatch.chdir(tmp_path)
+    Path("paper.yaml").write_text("optim: {steps: 3}")
+    assert load_config("paper.yaml").optim.steps == load_config("./paper.yaml").optim.steps == 3
+
+
+def test_path_of_a_missing_file_is_no_name_of_a_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "no" / "paper.yaml", "no/paper.yaml", "./paper.yaml", "no/paper"):
+        with pytest.raises(ConfigError, match=rf"cannot read .*{Path(path).name}"):
+            load_config(path)
 
 
 def test_yaml_reads_no_and_off_as_false(tmp_path: Path) -> None:
@@ -141,6 +153,8 @@ def test_stages_add_up(tmp_path: Path) -> None:
         ("optim: {steps: true}", (), "optim.steps is True; expected int"),
         ("optim: {learning_rate: fast}", (), "optim.learning_rate is 'fast'; expected a number"),
         ("optim: {betas: 0.9}", (), "optim.betas is 0.9; expected numbers"),
+        ("optim: {betas: [0.9, x]}", (), r"optim.betas\[1\] is .x.; expected a number"),
+        ("optim: {betas: [0.9]}", (), r"optim.betas is \[0.9\]; expected 2 values"),
         ("objective: {loss: l3}", (), r"objective.loss is 'l3'; allowed: \('l2', 'huber'\)"),
         ("optim: {accumulation: 0}", (), "optim.accumulation is 0; choose 1 or more"),
         ("optim: {ema_decay: 1.5}", (), r"optim.ema_decay is 1.5; choose 0..1"),

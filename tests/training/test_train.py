@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from magicface_training.claim import FolderInUseError, claim_folder
 from magicface_training.config import ConfigError
 from magicface_training.train import main, train
 from runs import assert_same_state, log_lines
@@ -176,6 +177,18 @@ def test_old_states_go(configure) -> None:
     train(config)
     names = sorted(path.name for path in Path(config.run.output).iterdir())
     assert names == ["checkpoint", "log.jsonl", "state-00000002", "state-00000003"]
+
+
+def test_folder_of_another_run_is_refused(configure) -> None:
+    config = configure()
+    output = Path(config.run.output)
+    with claim_folder(output):
+        (output / "partial-00000001").mkdir()
+        with pytest.raises(FolderInUseError, match=f'uses "{output}"'):
+            train(config)
+        assert (output / "partial-00000001").is_dir()
+    train(config)
+    assert not (output / "partial-00000001").exists()
 
 
 def test_command_line_reports_mistakes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -39,13 +39,11 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def staging_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder inside `folder`, gone at the end; one that a killed run left goes first.
+    """An empty folder inside `folder`, gone at the end.
 
     Raises OutputError where the disk cannot be written to.
     """
     try:
-        for left in folder.glob(f"{STAGING}*"):
-            shutil.rmtree(left)
         staging = folder / f"{STAGING}{uuid4().hex}"
         staging.mkdir(parents=True)
         try:
@@ -57,14 +55,9 @@ def staging_folder(folder: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """A folder for the long work that fills it, without what a killed run left half written.
-
-    Raises OutputError.
-    """
+    """A folder for the long work that fills it. Raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f".*{_PART}"):
-            left.unlink()
     except OSError as error:
         raise _cannot_write(folder, error) from error
 

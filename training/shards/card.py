@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -19,10 +19,14 @@ from magicface_core.expressions.building import region_of
 from magicface_core.files import write_file
 
 from .balancing import CHANGE_EDGES
-from .histograms import Panel, draw_bars, draw_panels
+from .errors import require
+from .histograms import Panel, as_png, draw_bars, draw_panels
 from .manifest import Manifest
 from .schema import as_arrays, open_file, read_columns
 from .splitting import TRAIN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER, PAGE = "card", "card.md"
 ADVICE = "prepare the shards again"
@@ -57,22 +61,24 @@ class PairColumns:
 def write_card(folder: Path, manifest: Manifest, rejected: Mapping[str, int]) -> Path:
     """Draw the card of a folder of shards into ``card/``; returns the page.
 
-    Raises ShardError for shards that cannot be read, OutputError for a disk that is full.
+    Raises ShardError for shards that cannot be read or without matplotlib, OutputError for a disk
+    that is full.
     """
+    require("matplotlib", "data")
     card = folder / FOLDER
     card.mkdir(exist_ok=True)
     pairs = _load(folder, manifest)
     pictures = {
-        "deltas": _deltas(pairs),
-        "expressions": _expressions(pairs),
-        "poses": _poses_and_people(pairs),
-        "rejected": draw_bars(
-            "Rejected", "frames and whole videos without a record, by reason", rejected
+        "deltas": as_png(_deltas(pairs)),
+        "expressions": as_png(_expressions(pairs)),
+        "poses": as_png(_poses_and_people(pairs)),
+        "rejected": as_png(
+            draw_bars("Rejected", "frames and whole videos without a record, by reason", rejected)
         ),
-        "examples": _examples(folder, manifest),
+        "examples": _png(_examples(folder, manifest)),
     }
     for name, picture in pictures.items():
-        write_file(card / f"{name}.png", _png(picture))
+        write_file(card / f"{name}.png", picture)
     return write_file(card / PAGE, _page(manifest, pairs, rejected))
 
 
@@ -89,7 +95,7 @@ def _load(folder: Path, manifest: Manifest) -> PairColumns:
 # --- pictures -------------------------------------------------------------------------------------
 
 
-def _deltas(pairs: PairColumns) -> Image.Image:
+def _deltas(pairs: PairColumns) -> Figure:
     return draw_panels(
         "Changes of expression",
         "target minus source, pairs with a change of at least 0.25, all splits",
@@ -98,7 +104,7 @@ def _deltas(pairs: PairColumns) -> Image.Image:
     )
 
 
-def _expressions(pairs: PairColumns) -> Image.Image:
+def _expressions(pairs: PairColumns) -> Figure:
     return draw_panels(
         "Expressions",
         "intensities of the targets of at least 0.25, all splits",
@@ -118,7 +124,7 @@ def _unit_panels(values: np.ndarray, edges: np.ndarray, least: float) -> list[Pa
     return panels
 
 
-def _poses_and_people(pairs: PairColumns) -> Image.Image:
+def _poses_and_people(pairs: PairColumns) -> Figure:
     turn = np.abs(pairs.pose_target - pairs.pose_source).max(axis=1)
     per_identity = np.array(list(Counter(pairs.identity_id.tolist()).values()))
     most = max(int(per_identity.max()), 10)

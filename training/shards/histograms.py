@@ -1,22 +1,22 @@
-"""Histograms and bars as pictures, drawn with Pillow: the same bytes on every run."""
+"""Histograms and bars as pictures, drawn with matplotlib: the same bytes on every run."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from magicface_core.drawing.text import FAINT, INK, PAPER, SOFT_INK, mixed, write
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-EDGE = 24
-TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 26, 18, 15
-PANEL_WIDTH, PANEL_HEIGHT = 340, 210
-TOP, BOTTOM, SIDE = 44, 30, 14  # inside a panel: room for its title, its numbers, its sides
-HEAD = 84  # room for the title of the picture
-ROW, BAR, NAMES, COUNTS = 36, 22, 190, 90
-COLOUR = "#3f6fd1"
+COLOUR, FAINT = "#3f6fd1", "#d0d0d0"
+PANEL, TITLE, ROW = (3.4, 2.1), 0.9, 0.36  # inches
+DOTS_PER_INCH = 100
+LEAST = 0.02  # of the highest bar, so that what is rare can still be seen
 
 
 @dataclass(frozen=True)
@@ -35,82 +35,64 @@ class Panel:
         return np.histogram(inside, self.edges)[0]
 
 
-def draw_panels(title: str, note: str, panels: Sequence[Panel], columns: int) -> Image.Image:
+def draw_panels(title: str, note: str, panels: Sequence[Panel], columns: int) -> Figure:
     """Histograms side by side, each with its own height; the highest bin has its count above."""
     rows = -(-len(panels) // columns)
-    size = (2 * EDGE + columns * PANEL_WIDTH, HEAD + rows * PANEL_HEIGHT + EDGE)
-    image, draw = _paper(size, title, note)
-    for number, panel in enumerate(panels):
-        row, column = divmod(number, columns)
-        _draw_panel(draw, panel, EDGE + column * PANEL_WIDTH, HEAD + row * PANEL_HEIGHT)
-    return image
+    figure = _figure(title, note, (PANEL[0] * columns, TITLE + PANEL[1] * rows))
+    for number, panel in enumerate(panels, start=1):
+        _draw_panel(figure.add_subplot(rows, columns, number), panel)
+    return figure
 
 
-def draw_bars(title: str, note: str, counts: Mapping[str, int]) -> Image.Image:
+def draw_bars(title: str, note: str, counts: Mapping[str, int]) -> Figure:
     """One horizontal bar for each name, with its number."""
-    width = 2 * EDGE + 3 * PANEL_WIDTH
-    image, draw = _paper((width, HEAD + ROW * max(len(counts), 1) + EDGE), title, note)
-    longest = max(counts.values(), default=0)
-    room = width - 2 * EDGE - NAMES - COUNTS
-    for number, (name, count) in enumerate(counts.items()):
-        middle = HEAD + ROW * number + ROW // 2
-        write(draw, (EDGE, middle), name, TEXT_SIZE, anchor="lm", width=NAMES - SIDE)
-        left, length = EDGE + NAMES, round(room * count / longest) if longest else 0
-        if length:
-            box = (left, middle - BAR // 2, left + length, middle + BAR // 2)
-            draw.rectangle(box, fill=COLOUR)
-        place = (left + length + SIDE, middle)
-        write(draw, place, f"{count:,}", SMALL_SIZE, SOFT_INK, anchor="lm")
+    rows = max(len(counts), 1)
+    figure = _figure(title, note, (PANEL[0] * 3, TITLE + ROW * rows))
+    axes = figure.add_subplot()
+    bars = axes.barh(range(len(counts)), list(counts.values()), color=COLOUR)
+    axes.bar_label(bars, [f"{count:,}" for count in counts.values()], padding=6)
+    axes.set_yticks(range(len(counts)), list(counts))
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_xlim(0, max(1.1 * max(counts.values(), default=0), 1))
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     if not counts:
-        write(draw, (EDGE, HEAD), "none", TEXT_SIZE, SOFT_INK)
-    return image
+        axes.text(0, 0, "none")
+    return figure
 
 
-def _paper(size: tuple[int, int], title: str, note: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    image = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(image)
-    room = size[0] - 2 * EDGE
-    write(draw, (EDGE, 16), title, TITLE_SIZE, width=room)
-    write(draw, (EDGE, 50), note, SMALL_SIZE, SOFT_INK, width=room)
-    return image, draw
+def as_png(figure: Figure) -> bytes:
+    """The figure as a file, without a note of what wrote it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()
 
 
-def _draw_panel(draw: ImageDraw.ImageDraw, panel: Panel, x: int, y: int) -> None:
-    left, right = x, x + PANEL_WIDTH - 2 * SIDE
-    top, bottom = y + TOP, y + PANEL_HEIGHT - BOTTOM
-    write(draw, (left, y + 4), panel.title, TEXT_SIZE, INK, width=right - left)
-    counts = panel.counts()
-    highest, labelled = max(int(counts.max(initial=0)), 1), False
-    bins = len(counts)
-    for number, count in enumerate(counts):
-        start = left + round((right - left) * number / bins)
-        end = left + round((right - left) * (number + 1) / bins) - 2
-        if not count:
-            continue
-        # At least two pixels, so that what is rare can still be seen.
-        height = max(round((bottom - top - 20) * count / highest), 2)
-        draw.rectangle((start, bottom - height, end, bottom), fill=mixed(panel.colour, 0.85))
-        if count == highest and not labelled:
-            place = ((start + end) / 2, bottom - height - 3)
-            write(draw, place, f"{count:,}", SMALL_SIZE, SOFT_INK, anchor="md")
-            labelled = True
-    draw.line((left, bottom + 1, right, bottom + 1), fill=SOFT_INK)
-    _draw_ticks(draw, panel.edges, (left, right), (top, bottom))
+def _figure(title: str, note: str, size: tuple[float, float]) -> Figure:
+    """Apart from pyplot, which would keep it and might open a window."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(size, layout="constrained")
+    figure.suptitle(title, fontsize=16)
+    figure.supxlabel(note, fontsize=10)
+    return figure
 
 
-def _draw_ticks(
-    draw: ImageDraw.ImageDraw,
-    edges: np.ndarray,
-    horizontal: tuple[int, int],
-    vertical: tuple[int, int],
-) -> None:
-    """The ends of the axis and its middle, with a faint line at zero."""
-    (left, right), (top, bottom) = horizontal, vertical
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    counts, edges = panel.counts(), panel.edges
+    highest, peak = max(int(counts.max()), 1), int(counts.argmax())
+    heights = np.where(counts > 0, np.maximum(counts, LEAST * highest), 0)
+    bars = axes.bar(edges[:-1], heights, 0.9 * np.diff(edges), align="edge", color=panel.colour)
+    labels = [f"{n:,}" if index == peak and n else "" for index, n in enumerate(counts)]
+    axes.bar_label(bars, labels, fontsize=8)
+    axes.set_title(panel.title, loc="left", fontsize=10)
     low, high = float(edges[0]), float(edges[-1])
-    for value, anchor in ((low, "la"), ((low + high) / 2, "ma"), (high, "ra")):
-        x = left + (right - left) * (value - low) / (high - low)
-        text = f"{value:+g}" if low < 0 and value else f"{value:g}"
-        write(draw, (x, bottom + 5), text, SMALL_SIZE, SOFT_INK, anchor=anchor)
+    ticks = (low, (low + high) / 2, high)
+    axes.set_xticks(ticks, [f"{tick:+g}" if low < 0 and tick else f"{tick:g}" for tick in ticks])
+    axes.set_xlim(low, high)
+    axes.set_ylim(0, 1.15 * highest)
+    axes.set_yticks([])
+    axes.spines[["left", "top", "right"]].set_visible(False)
     if low < 0 < high:
-        x = round(left + (right - left) * -low / (high - low))
-        draw.line((x, top, x, bottom), fill=FAINT)
+        axes.axvline(0, color=FAINT, zorder=0)

@@ -23,8 +23,9 @@ from typing import Any, Protocol
 
 import magicface_core
 
+from ..claim import claim_folder
 from ..videos.records import Video, VideoSettings
-from .atomic import make_folder, replace_folder, staging_folder
+from .atomic import STAGING, make_folder, replace_folder, staging_folder
 from .card import write_card
 from .errors import ShardError, require
 from .frames_store import FrameStore, VideoRecord
@@ -39,6 +40,7 @@ from .writing import Labels, PairReader, Shard, write_split
 logger = logging.getLogger(__name__)
 
 FRAMES, REJECTED = "frames", "rejected.parquet"
+LEFTOVERS = (f"{STAGING}*", ".*.part", f"{FRAMES}/.*.part")  # of runs that were killed
 VERSIONED = ("av", "numpy", "pillow", "pyarrow", "torch")
 MEGABYTE = 1 << 20
 Watch = Callable[[Iterator[TaskOutcome], int], Iterable[TaskOutcome]]
@@ -120,20 +122,29 @@ def prepare(
 
     Raises:
         ShardError: no videos, or no pair in them; `rejected.parquet` says why.
+        FolderInUseError: another run fills the folder.
         OutputError: the disk is full or closed; finished videos stay, and so do older shards.
         ModelError: a backend that cannot be used.
     """
-    require("pyarrow", "data")
+    for module in ("matplotlib", "pyarrow"):
+        require(module, "data")
     settings = settings.resolved()
-    frames = _prepare_frames(videos, out, settings, engine, function, watch)
-    with staging_folder(out) as staging:
-        rejected = write_rejected(staging / REJECTED, frames.store, frames.records, frames.failures)
-        try:
-            manifest = _write_shards(staging, frames, settings, rejected)
-        except ShardError:
-            (staging / REJECTED).replace(out / REJECTED)
-            raise
-        _move_into_place(staging, out, manifest)
+    _require_different(videos)
+    with claim_folder(out, LEFTOVERS):
+        frames = _prepare_frames(videos, out, settings, engine, function, watch)
+        with staging_folder(out) as staging:
+            return _fill(staging, out, frames, settings)
+
+
+def _fill(staging: Path, out: Path, frames: _Frames, settings: PrepareSettings) -> Manifest:
+    """Shards and what belongs to them, in place once all are whole."""
+    rejected = write_rejected(staging / REJECTED, frames.store, frames.records, frames.failures)
+    try:
+        manifest = _write_shards(staging, frames, settings, rejected)
+    except ShardError:
+        (staging / REJECTED).replace(out / REJECTED)
+        raise
+    _move_into_place(staging, out, manifest)
     return manifest
 
 
@@ -145,7 +156,6 @@ def _prepare_frames(
     function: TaskFunction,
     watch: Watch,
 ) -> _Frames:
-    _require_different(videos)
     store = FrameStore(out / FRAMES)
     make_folder(store.folder)
     tasks = [VideoTask(video, settings.video, store.folder) for video in videos]

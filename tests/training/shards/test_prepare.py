@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 from made_up_frames import FRAMES, made_up_video, write_video, write_videos
-from magicface_training.shards.atomic import STAGING
+from magicface_training.claim import FolderInUseError, claim_folder
+from magicface_training.shards.atomic import STAGING, staging_folder
 from magicface_training.shards.errors import ShardError
 from magicface_training.shards.frames_store import FrameStore
 from magicface_training.shards.manifest import read_manifest
@@ -217,6 +218,14 @@ def test_what_a_killed_run_left_is_cleared(videos: list[Video], tmp_path: Path) 
     prepare_inline(videos[:4], tmp_path)
     assert not any(path.exists() for path in left)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_folder_of_another_run_is_refused(videos: list[Video], tmp_path: Path) -> None:
+    with claim_folder(tmp_path), staging_folder(tmp_path) as staging:
+        with pytest.raises(FolderInUseError, match=f'uses "{tmp_path}"'):
+            prepare_inline(videos, tmp_path)
+        assert staging.is_dir()
+    prepare_inline(videos[:4], tmp_path)
 
 
 def test_folder_that_cannot_be_made_is_told_at_once(videos: list[Video], tmp_path: Path) -> None:

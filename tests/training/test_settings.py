@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from magicface_training.config import load_config
-from magicface_training.inheritance import read_tree
-from magicface_training.settings import ConfigError
+from magicface_training.settings import ConfigError, read_tree
 
 
 def write(path: Path, text: str) -> Path:

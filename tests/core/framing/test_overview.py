@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from magicface_core.drawing.overview import CHOSEN, MOST_PICTURES, OTHER, Seen, draw_overview
+from magicface_core.framing.overview import CHOSEN, MOST_PICTURES, OTHER, Seen, draw_overview
 from magicface_core.framing.boxes import box_of
 from magicface_core.framing.crops import crop_faces
 from magicface_core.framing.framing import Framing

@@ -1,0 +1,81 @@
+"""One run at a time in an output folder, so that none removes what another is still writing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from magicface_core.errors import MagicFaceError, OutputError
+
+LOCK, HOLDER = ".run.lock", ".run.txt"
+
+
+class FolderInUseError(MagicFaceError):
+    """An output folder that another run is writing to."""
+
+
+@contextmanager
+def claim_folder(folder: Path, leftovers: Sequence[str] = ()) -> Iterator[None]:
+    """Hold `folder`, which is made where it is missing, for this run alone.
+
+    The operating system holds the lock, and gives it back when the run ends or is killed.
+
+    Args:
+        folder: where the run writes.
+        leftovers: patterns below `folder` of what a killed run leaves; they are removed first.
+
+    Raises:
+        FolderInUseError: another run holds the folder; the message names it.
+        OutputError: the folder cannot be written to.
+    """
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        (folder / HOLDER).write_text(_this_run(), encoding="utf-8")
+        _remove(folder, leftovers)
+    except Timeout as error:
+        raise FolderInUseError(
+            f'{_holder(folder)} uses "{folder}". Let it end or stop it, or choose another folder.'
+        ) from error
+    except OSError as error:
+        lock.release()
+        raise OutputError(
+            f'"{folder}" cannot be written: {error.strerror or error}. Make room or choose another '
+            "folder."
+        ) from error
+    try:
+        yield
+    finally:
+        (folder / HOLDER).unlink(missing_ok=True)
+        with suppress(OSError):  # Windows keeps it while it is open; filelock removes it there
+            (folder / LOCK).unlink()
+        lock.release()
+
+
+def _remove(folder: Path, leftovers: Sequence[str]) -> None:
+    for left in (path for pattern in leftovers for path in folder.glob(pattern)):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def _this_run() -> str:
+    now = datetime.now().astimezone().isoformat(" ", "seconds")
+    return f"process {os.getpid()} on {socket.gethostname()} since {now}"
+
+
+def _holder(folder: Path) -> str:
+    """Which run holds the folder; one that has only just begun has not said so yet."""
+    try:
+        return f"Another run ({(folder / HOLDER).read_text(encoding='utf-8')})"
+    except (OSError, UnicodeDecodeError):
+        return "Another run"
