@@ -24,6 +24,10 @@ _MARGIN = 1.1
 _TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
 
+INSTALL_FACE_ALIGNMENT = 'pip install "face-alignment>=1.5,<2"'
+"""The package that the weights of face-alignment need beside them."""
+
+
 @dataclass(frozen=True)
 class ModelFile:
     """One file to download.

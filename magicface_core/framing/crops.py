@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from ..aus import AU_ORDER, AUVector
-from ..framing.overview import MOST_PICTURES, Seen, draw_overview
 from ..errors import FaceTooSmallError, ImageError, NoFaceError
+from ..framing.overview import MOST_PICTURES, Seen, draw_overview
 from ..perception import AUEstimate, Face
+from ..perception.placing import crop_for_face
 from ..pictures.crop import Crop
 from ..pictures.resampling import WORKING_SIZE
 from .boxes import frame_boxes
 from .choosing import FACE_ORDERS, check_order, choose_face, find_faces, of_frame, pick_face
 from .framing import Framing
-from .placing import crop_for_face
 from .smoothing import smooth_crops
 
 if TYPE_CHECKING:

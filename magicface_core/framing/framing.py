@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..errors import FaceTooSmallError, ImageError, NoFaceError
+from ..perception.placing import OFFICIAL_FACE_FRACTION
 from ..perception.regions import Region
 from ..pictures.images import ImageInput, to_tensor
 from ..pictures.resampling import WORKING_SIZE
-from .placing import OFFICIAL_FACE_FRACTION
 
 if TYPE_CHECKING:
     from ..network.info import CheckpointInfo

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import Tensor
 
+from ..perception.placing import crop_for_face
 from ..pictures.crop import Crop
 from ..pictures.images import ImageInput
 from ..pictures.resampling import WORKING_SIZE, reduce_to
 from .background import BackgroundPose, framed_background
 from .crops import FaceCrop, FaceCrops
 from .framing import Framing, find_face, single_picture
-from .placing import crop_for_face
 
 if TYPE_CHECKING:
     from ..perception import Face, Perception

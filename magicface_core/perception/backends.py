@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from ..downloads.catalogue import BISENET, FACE_ALIGNMENT, LIBREFACE, Model, ModelFile
+from ..downloads.catalogue import (
+    BISENET,
+    FACE_ALIGNMENT,
+    INSTALL_FACE_ALIGNMENT,
+    LIBREFACE,
+    Model,
+    ModelFile,
+)
 from ..downloads.store import Store, default_root
 from ..errors import ModelError
 from .faces import EMBEDDED
@@ -24,7 +31,6 @@ if TYPE_CHECKING:
     from .faces import AUEstimator, FaceDetector, FaceParser, JawEstimator, LandmarkEstimator
 
 AUTO = "auto"
-INSTALL_FACE_ALIGNMENT = 'pip install "face-alignment>=1.5,<2"'
 Part = Literal["detector", "landmarks", "parser", "jaw", "au_estimator"]
 Folder = str | os.PathLike[str] | Store
 Folders = Folder | Sequence[Folder] | None

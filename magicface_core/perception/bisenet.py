@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..conversion.layouts import bisenet as layout
-from ..framing.placing import crop_for_face
 from ..pictures.crop import Crop
 from .faces import Face
+from .placing import crop_for_face
 from .regions import Region, region_of_parsing
 from .resnet import ResNet18
 from .segmentation import LARGEST_DIRECT, placed_mask

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from ..conversion.layouts import fan as layout
+from ..downloads.catalogue import INSTALL_FACE_ALIGNMENT as INSTALL
 from ..errors import ModelError
-from ..framing.placing import BOX_RISE_PER_MESH_HEIGHT, BOX_WIDTH_PER_MESH_WIDTH
-from .backends import INSTALL_FACE_ALIGNMENT as INSTALL
 from .faces import SKIN_VERTICES, Face, JawPoints
+from .placing import BOX_RISE_PER_MESH_HEIGHT, BOX_WIDTH_PER_MESH_WIDTH
 from .weights import read_weights
 
 BACKEND = "face-alignment"

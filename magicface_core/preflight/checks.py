@@ -19,9 +19,9 @@ from ..framing.boxes import area, box_of, shared_area
 from ..framing.choosing import FACE_ORDERS, find_faces
 from ..framing.crops import FaceCrops
 from ..framing.framing import Framing
-from ..framing.placing import BOX_WIDTH_PER_MESH_WIDTH, crop_for_face
 from ..perception.faces import SKIN_VERTICES, Face
 from ..perception.head_pose import head_pose
+from ..perception.placing import BOX_WIDTH_PER_MESH_WIDTH, crop_for_face
 from ..perception.segmentation import OVAL, polygon_mask
 from ..pictures.batches import frame_count
 from ..pictures.crop import Crop

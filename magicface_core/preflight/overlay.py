@@ -9,7 +9,6 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ..drawing.charts import EDGE, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE, WIDTH, frame_names
-from ..framing.overview import MOST_PICTURES, Seen, draw_overview
 from ..drawing.text import (
     FAINT,
     INK,
@@ -21,6 +20,7 @@ from ..drawing.text import (
     wrapped,
     write,
 )
+from ..framing.overview import MOST_PICTURES, Seen, draw_overview
 from ..perception.segmentation import placed_mask
 from .report import PreflightReport
 from .rules import LEVELS, RULES, Check, Level

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..framing.framing import MINIMUM_FACE_WIDTH
-from ..framing.placing import (
+from ..perception.placing import (
     BOX_WIDTH_PER_MESH_WIDTH,
     LARGEST_TILT,
     OFFICIAL_FACE_FRACTION,

@@ -15,8 +15,8 @@ from ..aus import ACTION_UNITS, AUDelta
 from ..drawing.text import as_picture, contained
 from ..errors import ImageError
 from ..expressions.building import rounded
-from ..framing.placing import crop_for_face
 from ..perception.identity import identity_distance
+from ..perception.placing import crop_for_face
 from ..pictures.batches import frame, frame_count
 from .background import BackgroundError, background_error
 from .charts import PORTRAIT_SIZE, edit_charts

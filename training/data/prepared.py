@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..config import DataConfig
 from ..shards.errors import ShardError
@@ -115,7 +118,6 @@ def _scratch(folder: Path | str, config: DataConfig) -> Path:
 def _described(folder: Path | str, scratch: Path) -> Manifest:
     if not is_address(folder):
         return _manifest(Path(folder))
-    from .rows import fetch
 
     return _manifest(fetch(f"{str(folder).rstrip('/')}/{FILE_NAME}", scratch).parent)
 
@@ -163,3 +165,33 @@ def _compare(prepared: Prepared, shard: Shard) -> None:
         raise DataError(
             f"{path} lacks the columns {missing}; prepare the shards again with this release"
         )
+
+
+def fetch(address: str, folder: Path) -> Path:
+    """Copy one file from an address into a folder, with LitData's downloaders."""
+    litdata = open_litdata()
+    parent, _, name = address.rpartition("/")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes fetch it as well
+            copy = os.path.join(own, name)
+            downloader = litdata.downloader.get_downloader(parent, own, [])
+            downloader.download_file(address, copy)
+            os.replace(copy, folder / name)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise DataError(
+            f"cannot fetch {address}: {error}; check the address, the connection and the rights"
+        ) from error
+    return folder / name
+
+
+def open_litdata() -> Any:
+    try:
+        import polars  # noqa: F401  # the ParquetLoader asks for it
+        from litdata import streaming
+    except ImportError as error:
+        raise DataError(
+            "data.reader is streaming, which needs LitData: "
+            'pip install "comfyui-magicface[streaming]", or set data.reader to memory-mapped'
+        ) from error
+    return streaming

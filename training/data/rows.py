@@ -8,8 +8,6 @@ in place or fetched from a bucket, so nothing has to fit on a disk.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any, Protocol
 
 from ..shards.atomic import whole_file
 from .errors import DataError
-from .prepared import Prepared, file_name, verify_hint
+from .prepared import Prepared, file_name, open_litdata, verify_hint
 
 Row = Mapping[str, Any]
 
@@ -85,7 +83,7 @@ class StreamedRows:
     """
 
     def __init__(self, prepared: Prepared, columns: Sequence[str]) -> None:
-        _litdata()
+        open_litdata()
         self.prepared = prepared
         self.columns = list(columns)
         self.ends = prepared.ends
@@ -100,7 +98,7 @@ class StreamedRows:
 
     def row(self, index: int) -> Row:
         """The needed columns of a row."""
-        litdata = _litdata()
+        litdata = open_litdata()
         shard = bisect_right(self.ends, index)
         try:
             if self._cache is None:
@@ -126,24 +124,6 @@ class StreamedRows:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": None}  # has threads and open files
-
-
-def fetch(address: str, folder: Path) -> Path:
-    """Copy one file from an address into a folder, with LitData's downloaders."""
-    litdata = _litdata()
-    parent, _, name = address.rpartition("/")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes fetch it as well
-            copy = os.path.join(own, name)
-            downloader = litdata.downloader.get_downloader(parent, own, [])
-            downloader.download_file(address, copy)
-            os.replace(copy, folder / name)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise DataError(
-            f"cannot fetch {address}: {error}; check the address, the connection and the rights"
-        ) from error
-    return folder / name
 
 
 def _write_index(folder: Path, prepared: Prepared) -> None:
@@ -189,15 +169,3 @@ def _datasets() -> Any:
             'pip install "comfyui-magicface[train]", or set data.reader to streaming'
         ) from error
     return datasets
-
-
-def _litdata() -> Any:
-    try:
-        import polars  # noqa: F401  # the ParquetLoader asks for it
-        from litdata import streaming
-    except ImportError as error:
-        raise DataError(
-            "data.reader is streaming, which needs LitData: "
-            'pip install "comfyui-magicface[streaming]", or set data.reader to memory-mapped'
-        ) from error
-    return streaming

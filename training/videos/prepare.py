@@ -17,10 +17,10 @@ from magicface_core.files import file_sha256
 from magicface_core.framing.background import framed_background
 from magicface_core.framing.boxes import box_of
 from magicface_core.framing.framing import Framing
-from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.backends import Folders, chosen_name
 from magicface_core.perception.graph import one_thread
+from magicface_core.perception.placing import crop_for_face
 from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor, to_uint8
 from magicface_core.pictures.resampling import WORKING_SIZE, reduce_to

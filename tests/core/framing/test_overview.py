@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from magicface_core.framing.overview import CHOSEN, MOST_PICTURES, OTHER, Seen, draw_overview
 from magicface_core.framing.boxes import box_of
 from magicface_core.framing.crops import crop_faces
 from magicface_core.framing.framing import Framing
-from magicface_core.framing.placing import crop_for_face
+from magicface_core.framing.overview import CHOSEN, MOST_PICTURES, OTHER, Seen, draw_overview
 from magicface_core.perception import Face, Perception
+from magicface_core.perception.placing import crop_for_face
 from magicface_core.pictures.crop import Crop
 
 NOBODY = Seen((), None, None)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from skimage import data
 
-from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face, Perception
+from magicface_core.perception.placing import crop_for_face
 from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor
 

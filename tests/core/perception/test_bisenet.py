@@ -12,9 +12,9 @@ from weight_files import formula_weights, write_formula_weights
 from magicface_core.conversion.layouts import bisenet as layout
 from magicface_core.conversion.pickles import read_pickled_tensors
 from magicface_core.errors import ModelError
-from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face
 from magicface_core.perception.bisenet import TRAINING_HEADS, BiSeNet, BiSeNetParser
+from magicface_core.perception.placing import crop_for_face
 from magicface_core.perception.regions import FACE_CLASSES
 from magicface_core.pictures.crop import Crop
 

@@ -10,8 +10,8 @@ import torch
 from magicface_training.synthetic import HeadModel, sample_frame, sample_identity
 from magicface_training.synthetic.picture.render import render
 
-from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face, Perception
+from magicface_core.perception.placing import crop_for_face
 from magicface_core.pictures.images import to_tensor
 from magicface_core.preflight.covering import covered_region, rim_contrast
 

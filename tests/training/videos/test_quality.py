@@ -22,9 +22,9 @@ from magicface_training.videos.quality import (
 )
 from torch import Tensor
 
-from magicface_core.framing.placing import crop_for_face
 from magicface_core.perception import Face, Perception
 from magicface_core.perception.head_pose import head_pose
+from magicface_core.perception.placing import crop_for_face
 from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor
 from magicface_core.pictures.resampling import gaussian_blur

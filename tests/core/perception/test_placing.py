@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from magicface_core.errors import ImageError
-from magicface_core.framing.placing import (
+from magicface_core.perception import Face
+from magicface_core.perception.placing import (
     OFFICIAL_FACE_FRACTION,
     crop_for_face,
     official_crop,
     official_crop_matrix,
 )
-from magicface_core.perception import Face
 from magicface_core.pictures.affine import (
     apply_affine,
     invert_affine,
