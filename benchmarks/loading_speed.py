@@ -32,6 +32,7 @@ from PIL import Image
 from magicface_core.files import file_sha256
 from magicface_core.network.autoencoder import PatchAutoencoder
 
+READERS = ("memory-mapped", "streaming")
 TARGET = 0.05  # share of a step
 
 
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=256, help="made-up pairs")
     parser.add_argument("--size", type=int, default=512, help="pixels of made-up pictures")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--readers", nargs="+", default=READERS, choices=READERS, help="streaming needs litdata"
+    )
     parser.add_argument("--batch", type=int, default=8, help="pairs of a step")
     parser.add_argument("--steps", type=int, default=40, help="measured steps")
     parser.add_argument("--step-seconds", type=float, default=0.5, help="length of a step")
@@ -59,10 +63,10 @@ def measure_all(shards: Path, scratch: Path, args: argparse.Namespace) -> list[d
     vae = PatchAutoencoder(patch_size=8, latent_channels=4, width=4, blocks=1)
     cache = cache_latents(shards, vae, out=scratch / "latents")
     results = []
-    for reader in ("memory-mapped", "streaming"):
+    for reader in args.readers:
         for latents in (False, True):
             data = DataConfig(
-                reader=reader,  # type: ignore[arg-type]
+                reader=reader,
                 cache=str(cache) if latents else "",
                 scratch=str(scratch / "reader"),
                 identities_per_step=args.batch,

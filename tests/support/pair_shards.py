@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from magicface_training.shards.manifest import Manifest, write_manifest
 from magicface_training.shards.schema import PAIR_PICTURES, pair_schema, write_rows
 from magicface_training.shards.writing import Shard
@@ -16,6 +18,12 @@ from PIL import Image
 
 from magicface_core.files import file_sha256
 from magicface_core.framing.background import jaw_dots
+
+needs_litdata = pytest.mark.skipif(
+    find_spec("litdata") is None,
+    reason="no litdata; pip install litdata (it brings torchvision, which must fit torch)",
+)
+READERS = ("memory-mapped", pytest.param("streaming", marks=needs_litdata))
 
 SPLITS = {"train": (5, 4), "validation": (3,)}
 GROUP = 3  # rows of a row group

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from magicface_training.data.loading import Failure, MicroBatches, WaitMeter, ba
 from magicface_training.data.order import Split
 from magicface_training.data.samples import Batch, CachedLatents
 from magicface_training.data.sources import SampleSource, open_source
+from pair_shards import needs_litdata
 
 STEPS = 8  # of two units: nearly two epochs of nine pairs
 PAIRS = DataConfig(identities_per_step=2, zero_delta=0.2, flip=0.3)
@@ -70,15 +72,18 @@ def sources(
     streamed = replace(PAIRS, reader="streaming")
     drawn = DataConfig(identities_per_step=2, targets_per_identity=3, window=16)
     stages = (Stage(4, {"window": 0, "targets_per_identity": 2}),)
-    return {
+    ways = {
         "edit sets": (edit_sets, run(drawn, stages=stages)),
         "pictures": (open_source(pair_shards, "train", PAIRS), run(PAIRS)),
         "latents": (open_source(pair_shards, "train", latents, vae=vae), run(latents)),
-        "streaming": (open_source(pair_shards, "train", streamed), run(streamed)),
     }
+    if find_spec("litdata"):
+        ways["streaming"] = (open_source(pair_shards, "train", streamed), run(streamed))
+    return ways
 
 
-WAYS = ("edit sets", "pictures", "latents", "streaming")
+STREAMING = pytest.param("streaming", marks=needs_litdata)
+WAYS = ("edit sets", "pictures", "latents", STREAMING)
 Sources = dict[str, tuple[SampleSource, TrainConfig]]
 
 
@@ -93,7 +98,9 @@ def test_resuming_anywhere_goes_on_alike(sources: Sources, way: str) -> None:
     assert not torch.equal(other.delta, straight[0].delta)
 
 
-@pytest.mark.parametrize(("way", "workers"), [("latents", 2), ("streaming", 1)])
+@pytest.mark.parametrize(
+    ("way", "workers"), [("latents", 2), pytest.param("streaming", 1, marks=needs_litdata)]
+)
 def test_workers_change_nothing(sources: Sources, way: str, workers: int) -> None:
     """Neither their number, nor the signals that end a job, whose state is yet to be saved."""
     source, config = sources[way]
@@ -155,8 +162,9 @@ def test_any_division_of_a_step_reads_the_same(sources: Sources, way: str) -> No
     assert_all_same(resumed, accumulated[6:])
 
 
-def test_an_epoch_shows_every_pair(sources: Sources) -> None:
-    source, config = sources["streaming"]
+@pytest.mark.parametrize("way", ["pictures", STREAMING])
+def test_an_epoch_shows_every_pair(sources: Sources, way: str) -> None:
+    source, config = sources[way]
     plain = replace(config, data=replace(config.data, zero_delta=0.0, identities_per_step=3))
     seen = torch.cat(
         [batch.delta[:, 0] for batch in itertools.islice(batches(source, plain, 0), 3)]

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 from magicface_training.config import DataConfig
 from magicface_training.data.sources import open_source
+from pair_shards import READERS
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "loading_speed.py"
 
@@ -24,14 +25,17 @@ def loading_speed() -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize("reader", READERS)
 def test_every_way_is_measured(
-    loading_speed: ModuleType, capsys: pytest.CaptureFixture[str]
+    loading_speed: ModuleType, capsys: pytest.CaptureFixture[str], reader: str
 ) -> None:
-    arguments = "--rows 6 --size 64 --workers 0 --batch 2 --steps 2 --step-seconds 0.01"
+    arguments = (
+        f"--readers {reader} --rows 6 --size 64 --workers 0 --batch 2 --steps 2 --step-seconds 0.01"
+    )
     assert loading_speed.main(arguments.split()) == 0
     results = json.loads(capsys.readouterr().out.splitlines()[-1])
     ways = {(result["reader"], result["latents"]) for result in results}
-    assert ways == {(r, c) for r in ("memory-mapped", "streaming") for c in (False, True)}
+    assert ways == {(reader, latents) for latents in (False, True)}
     for result in results:
         assert result["samples_per_second"] > 0
         assert 0 < result["stall_share"] < 1
