@@ -191,7 +191,9 @@ def test_readme_carries_the_two_commands() -> None:
     assert "python -m pip install -e . && magicface demo\n" in readme()
     assert 'python -m pip install -e ".[test]" && python -m pytest\n' in readme()
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert 'python -m pip install -e ".[test]"\npython -m pytest\n' in ci
+    assert '\npython -m pip install -e ".[test]" && python -m pytest\n' in ci
+    installs = [line for line in ci.splitlines() if "install" in line]
+    assert all('install -e ".[' in line for line in installs)
 
 
 def test_readme_commands_are_understood() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicface_training.evaluation.exact.records import EditJob
 from magicface_training.evaluation.published.protocols import (
     combination_jobs,
     jobs_sha256,
@@ -18,6 +17,7 @@ from magicface_training.evaluation.published.protocols import (
 from magicface_training.evaluation.published.renderings import FLOORS
 from magicface_training.evaluation.published.rows import EditRow, write_rows
 from magicface_training.evaluation.published.run_folder import RunFolder, start_run
+from magicface_training.evaluation.records import EditJob
 
 from magicface_core.aus import AU_ORDER
 

@@ -7,6 +7,7 @@ are measured on the same pictures.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from PIL import Image
 
-from magicface_core.errors import FaceTooSmallError, NoFaceError
+from magicface_core.errors import FaceTooSmallError, MagicFaceError, NoFaceError
 from magicface_core.files import file_sha256
 from magicface_core.framing.framing import Framing
 from magicface_core.framing.preparation import Prepared, prepare
@@ -25,8 +26,7 @@ from magicface_core.pictures.images import load_image
 from magicface_core.pictures.resampling import reduce_to
 
 from .editor import EditSource
-from .exact.protocol import POSE_SPREAD, SCENE_STREAM, check_seeds
-from .published.protocols import EvaluationError
+from .records import EvaluationError
 
 if TYPE_CHECKING:
     from magicface_core.perception import Perception
@@ -162,3 +162,46 @@ def render_portrait(seed: int, head_model: HeadModel) -> Image.Image:
     frame = replace(frame, zoom=RENDERED_ZOOM * frame.zoom)
     identity = sample_identity(head_model, seed)
     return Image.fromarray(render(head_model, identity, frame, RENDERED_SIZE).image)
+
+
+logger = logging.getLogger(__name__)
+
+SCENE_STREAM = 53
+"""First word of the seed of a test scene; training scenes use another."""
+
+
+POSE_SPREAD = 12.0
+"""Largest yaw of a source picture in degrees; pitch and roll stay below three quarters of it."""
+
+
+class ProtocolError(MagicFaceError):
+    """A protocol asked for what it cannot honestly measure."""
+
+
+def check_seeds(seed_start: int, identities: int, *, allow_train: bool = False) -> range:
+    """The identity seeds of a run; seeds that were trained on are refused.
+
+    Raises:
+        ProtocolError: no identity asked for, a negative seed, or a training seed without
+            ``allow_train``. Validation seeds steer training, so they draw a warning.
+    """
+    from ..synthetic import split_of
+
+    if identities < 1 or seed_start < 0:
+        raise ProtocolError(
+            f"{identities} identities from seed {seed_start}: ask for at least 1 identity and a "
+            "first seed of 0 or more"
+        )
+    seeds = range(seed_start, seed_start + identities)
+    splits = {split_of(seed) for seed in (seeds[0], seeds[-1])}
+    if "train" in splits and not allow_train:
+        raise ProtocolError(
+            f"identity seeds {seeds[0]} to {seeds[-1]} reach into the training split (20000 and "
+            "up): results on them say nothing about new people; use seeds 0 to 9999, or "
+            "--allow-train to measure the training error on purpose"
+        )
+    if splits != {"test"}:
+        logger.warning(
+            "identity seeds %d to %d are not all test seeds (0 to 9999)", seeds[0], seeds[-1]
+        )
+    return seeds

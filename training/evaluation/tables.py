@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from magicface_core.files import write_file
 
 from .intervals import Estimate
 
@@ -128,3 +133,22 @@ def _spaced(notes: Sequence[str]) -> list[str]:
 
 def _escaped(text: str) -> str:
     return "".join(LATEX_SPECIAL.get(letter, letter) for letter in text)
+
+
+def write_json(report: Mapping[str, Any], path: Path) -> None:
+    """Writes the report whole or not at all; undefined numbers (NaN) become null.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_file(path, json.dumps(_plain(report), indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -11,10 +11,10 @@ stylised: they train and measure the mechanics of editing, not the look of photo
     rendering = render(model, identity, rows[0][0], size=128)
 """
 
+from .frame import Frame, Light, exact_edit
 from .head.head_model import HeadModel
 from .head.regions import FACE_CLASSES, FaceClass
 from .looks.identity import Identity, sample_identity
-from .picture.frame import Frame, Light, exact_edit
 from .picture.render import Rendering, render
 from .sampling import (
     edit_set_rng,

@@ -8,8 +8,8 @@ import numpy as np
 
 from magicface_core.aus import AU_ORDER
 
-from .picture.frame import MAX_INTENSITY, Frame, Light
-from .picture.numerics import Array
+from .frame import MAX_INTENSITY, Frame, Light
+from .numerics import Array
 
 EMOTIONS: dict[str, dict[int, float]] = {
     "happy": {6: 3, 12: 4, 25: 2.5},

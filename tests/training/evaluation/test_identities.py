@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from magicface_training.evaluation import identities
-from magicface_training.evaluation.exact.protocol import ProtocolError
 from magicface_training.evaluation.identities import (
+    ProtocolError,
     picture_identities,
     prepare_identity,
     synthetic_identities,
 )
-from magicface_training.evaluation.published.protocols import EvaluationError
+from magicface_training.evaluation.records import EvaluationError
 from magicface_training.synthetic import HeadModel
 from PIL import Image
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..intervals import Estimate
 from ..metrics import BOOTSTRAP_RESAMPLES
+from ..records import FULL_STRENGTH, EditRecord
 from ..tables import Cell, Table
 from .pooling import People
-from .records import FULL_STRENGTH, EditRecord
 from .report import estimate
 
 HEAD = ("criterion", "limit", "measured", "worst", "verdict")

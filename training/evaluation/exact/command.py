@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from magicface_core.files import check_destination, file_sha256, write_file
 
+from ..identities import check_seeds
 from ..provenance import checkpoint_files, file_hashes, machine, versions
 from ..published.protocols import jobs_sha256
 from ..published.run_folder import check_folder
+from ..records import EditJob, EditRecord
+from ..tables import write_json
 from .acceptance import Verdict, acceptance_table, verdicts
 from .au_regressor import ASSET, own_error
 from .folder import SyntheticRun
 from .jobs import synthetic_jobs
 from .measure import CaseResult, Clock
-from .protocol import PROTOCOL_VERSION, check_seeds
-from .records import EditJob, EditRecord
-from .report import REPORT_FORMAT, edit_rows, markdown_table, summarise, write_json
+from .protocol import PROTOCOL_VERSION
+from .report import REPORT_FORMAT, edit_rows, markdown_table, summarise
 from .workers import ArgumentsLoader, EditorLoader, Task, measured_identities
 
 if TYPE_CHECKING:

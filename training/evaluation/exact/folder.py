@@ -13,9 +13,8 @@ from typing import Any
 
 from magicface_core.files import write_file
 
-from ..published.protocols import EvaluationError
 from ..published.run_folder import RUN_FILE, begin_run, check_folder, require_same
-from .records import EditRecord, record_as_dict, record_from_dict
+from ..records import EditRecord, EvaluationError, record_as_dict, record_from_dict
 
 SYNTHETIC_FORMAT = "magicface-synthetic-run-1"
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from magicface_core.aus import AU_ORDER, AUDelta, AUVector
 from magicface_core.expressions.presets import load_presets
 
-from .records import FULL_STRENGTH, EditJob
+from ..records import FULL_STRENGTH, EditJob
 
 SINGLE_STRENGTHS: tuple[float, ...] = (FULL_STRENGTH, 2.0)
 TWO_AU_PAIRS: tuple[tuple[int, int], ...] = (

@@ -20,9 +20,9 @@ from magicface_core.report.background import background_error
 from ..conditions import whole_crop
 from ..editor import Editor, EditSource
 from ..metrics import changed_error, masked_rmse, mixture
+from ..records import FULL_STRENGTH, EditJob, EditRecord
+from ..sharpness import gradient_energy
 from .readings import Reader, identity_between, pose_between, readings
-from .records import FULL_STRENGTH, EditJob, EditRecord
-from .sharpness import gradient_energy
 
 if TYPE_CHECKING:
     pass

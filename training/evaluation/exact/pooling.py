@@ -9,7 +9,7 @@ import numpy as np
 
 from ..intervals import Estimate, mean, quotients, ratios, weights
 from ..metrics import median_interval
-from .records import EditRecord
+from ..records import EditRecord
 
 Part = Callable[[EditRecord], tuple[float, float]]
 """What one edit adds to the upper and to the lower sum of a ratio."""

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from magicface_core.aus import AUVector
-from magicface_core.errors import MagicFaceError
 
 from ..conditions import prepare_source
+from ..identities import POSE_SPREAD, SCENE_STREAM
+from ..records import EditJob
 from .measure import Case, Clock
-from .records import EditJob
 
 if TYPE_CHECKING:
     from magicface_core.framing.framing import Framing
@@ -36,43 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = 2
-SCENE_STREAM = 53
-"""First word of the seed of a test scene; training scenes use another."""
-POSE_SPREAD = 12.0
-"""Largest yaw of a source picture in degrees; pitch and roll stay below three quarters of it."""
-
-
-class ProtocolError(MagicFaceError):
-    """A protocol asked for what it cannot honestly measure."""
-
-
-def check_seeds(seed_start: int, identities: int, *, allow_train: bool = False) -> range:
-    """The identity seeds of a run; seeds that were trained on are refused.
-
-    Raises:
-        ProtocolError: no identity asked for, a negative seed, or a training seed without
-            ``allow_train``. Validation seeds steer training, so they draw a warning.
-    """
-    from ...synthetic import split_of
-
-    if identities < 1 or seed_start < 0:
-        raise ProtocolError(
-            f"{identities} identities from seed {seed_start}: ask for at least 1 identity and a "
-            "first seed of 0 or more"
-        )
-    seeds = range(seed_start, seed_start + identities)
-    splits = {split_of(seed) for seed in (seeds[0], seeds[-1])}
-    if "train" in splits and not allow_train:
-        raise ProtocolError(
-            f"identity seeds {seeds[0]} to {seeds[-1]} reach into the training split (20000 and "
-            "up): results on them say nothing about new people; use seeds 0 to 9999, or "
-            "--allow-train to measure the training error on purpose"
-        )
-    if splits != {"test"}:
-        logger.warning(
-            "identity seeds %d to %d are not all test seeds (0 to 9999)", seeds[0], seeds[-1]
-        )
-    return seeds
 
 
 def synthetic_cases(

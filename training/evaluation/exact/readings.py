@@ -13,7 +13,7 @@ from magicface_core.perception.head_pose import head_pose
 
 from ..conditions import enlarge
 from ..metrics import identity_distance, pose_distance
-from .records import AUReadings
+from ..records import AUReadings
 
 if TYPE_CHECKING:
     from magicface_core.perception import Perception

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-from magicface_core.files import write_file
 
 from ..intervals import Estimate
 from ..metrics import BOOTSTRAP_RESAMPLES, CHANGE_THRESHOLD, pooled
+from ..records import EditRecord
 from ..tables import Cell, Table, shown
 from .pooling import People, sharpness_part
-from .records import EditRecord
 from .response import response_lines, response_summary
 
 REPORT_FORMAT = "magicface-evaluation-2"
@@ -186,22 +182,3 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         f"Sources without a detected face: {report['undetected']} of {counts['identities']}; "
         f"edits without: {report['undetected_edits']} of {counts['edits']}.",
     ]
-
-
-def write_json(report: Mapping[str, Any], path: Path) -> None:
-    """Writes the report whole or not at all; undefined numbers (NaN) become null.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    write_file(path, json.dumps(_plain(report), indent=1, allow_nan=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -19,8 +19,8 @@ from magicface_core.aus import ACTION_UNITS
 
 from ..intervals import Estimate, mean, ratios, weights
 from ..published.response import UNITS, Response, SingleChanges, fitted_response
+from ..records import FULL_STRENGTH, AUReadings, EditRecord
 from ..tables import Cell, Table
-from .records import FULL_STRENGTH, AUReadings, EditRecord
 
 DEFINITIONS: dict[str, str] = {
     "response": "share of the AU's exact change of pixels that is in its edit, least squares over "

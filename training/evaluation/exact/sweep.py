@@ -17,17 +17,18 @@ import numpy as np
 from magicface_core.files import check_destination
 from magicface_core.perception.graph import one_thread
 
+from ..identities import check_seeds
 from ..provenance import machine, versions
 from ..published.protocols import jobs_sha256
 from ..published.run_command import worker_processes
-from ..tables import Table
+from ..records import FULL_STRENGTH, EditJob, EditRecord
+from ..tables import Table, write_json
 from .command import checkpoint_facts, sampling_facts
 from .jobs import synthetic_jobs
 from .measure import measure_case
 from .pooling import People, sharpness_part
-from .protocol import PROTOCOL_VERSION, check_seeds
-from .records import FULL_STRENGTH, EditJob, EditRecord
-from .report import edit_rows, estimate, write_json
+from .protocol import PROTOCOL_VERSION
+from .report import edit_rows, estimate
 from .workers import ArgumentsLoader, Bench, EditorLoader, Task, bench_of
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from magicface_core.perception.graph import one_thread
 from ...synthetic import HeadModel
 from ..editor import Editor
 from ..published.run_command import worker_processes
+from ..records import EditJob, EditRecord
 from .au_regressor import load_regressor
 from .measure import Case, CaseResult, Clock, measure_case
 from .protocol import synthetic_cases
 from .readings import Reader
-from .records import EditJob, EditRecord
 
 
 class EditorLoader(Hashable, Protocol):

@@ -18,12 +18,18 @@ from magicface_core.perception import Perception
 from magicface_core.pictures.images import check_image_path, load_image, save_image
 
 from ..exact.command import checkpoint_facts, sampling_facts
-from ..exact.protocol import POSE_SPREAD, SCENE_STREAM, check_seeds
-from ..exact.report import write_json
-from ..identities import RENDERED_SIZE, RENDERED_ZOOM, picture_identities, synthetic_identities
+from ..identities import (
+    POSE_SPREAD,
+    RENDERED_SIZE,
+    RENDERED_ZOOM,
+    SCENE_STREAM,
+    check_seeds,
+    picture_identities,
+    synthetic_identities,
+)
 from ..intervals import Estimate
-from ..published.protocols import EvaluationError
-from ..tables import Cell, Table
+from ..records import EvaluationError
+from ..tables import Cell, Table, write_json
 from .smiles import FACES, SmileRow, measure_pair, smile_pairs, summarise_smiles
 from .smiles import MEASURES as SMILE_MEASURES
 from .wild import MEASURES as WILD_MEASURES

@@ -28,7 +28,7 @@ from magicface_core.pictures.resampling import WORKING_SIZE, resample
 from ..editor import Editor, EditSource
 from ..intervals import Estimate
 from ..metrics import median_interval
-from ..published.protocols import EvaluationError
+from ..records import EvaluationError
 from .face_areas import (
     BONY,
     EXPRESSIVE,

@@ -19,10 +19,10 @@ from magicface_core.perception import Perception
 from magicface_core.pictures.images import to_uint8
 
 from ..editor import Editor
-from ..exact.records import FULL_STRENGTH, EditJob
 from ..identities import Identity
 from ..intervals import Estimate
 from ..metrics import median_interval
+from ..records import FULL_STRENGTH, EditJob
 from .smiles import edited_crop
 
 SEAM = 3

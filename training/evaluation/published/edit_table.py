@@ -22,7 +22,7 @@ import numpy as np
 from magicface_core.aus import AU_ORDER, AUVector
 
 from ..metrics import pose_distance
-from .protocols import EvaluationError
+from ..records import EvaluationError
 from .rows import EditRow, Numbers
 
 SCORES = ("au", "identity", "background", "pose")

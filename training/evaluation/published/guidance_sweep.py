@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..records import EvaluationError
 from ..tables import Cell, Table
 from .edit_table import SCORES
-from .protocols import EvaluationError
 from .run_folder import RUN_FILE, open_run
 from .summary import FOUND, Summary, summarise_rows
 from .summary_tables import SCORE_DECIMALS, about, column_heads, name_of

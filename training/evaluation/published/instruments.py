@@ -18,8 +18,8 @@ from magicface_core.perception.backends import AUTO, chosen_name
 from magicface_core.perception.faces import EMBEDDED
 from magicface_core.perception.head_pose import head_pose
 
+from ..records import EvaluationError
 from .dlib_identity import DlibIdentity, dlib_obstacle
-from .protocols import EvaluationError
 
 IdentityBackend = Literal["auto", "embedded", "dlib"]
 

@@ -12,17 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from magicface_core.aus import AU_ORDER, AUDelta
-from magicface_core.errors import MagicFaceError
 
-from ..exact.records import EditJob
+from ..records import EditJob
 from .combinations import COMBINATIONS_NOTICE, combination_deltas
 
 LEVELS: tuple[float, ...] = (1.0, 3.0, 5.0, 7.0, 9.0)
 """Strengths of the single edits: those of the paper's Fig. 4."""
-
-
-class EvaluationError(MagicFaceError):
-    """An evaluation asked for what cannot be run, resumed or compared."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from magicface_core.pictures.images import to_uint8
 from magicface_core.pictures.resampling import WORKING_SIZE, enlarge_to
 
 from ..editor import Editor, EditSource, streamed
-from ..exact.records import EditJob
 from ..identities import PreparedIdentity
+from ..records import EditJob
 
 Measured = Literal["crop", "pasted"]
 

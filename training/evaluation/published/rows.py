@@ -16,8 +16,7 @@ from typing import Any, Literal
 from magicface_core.aus import AU_ORDER
 from magicface_core.files import write_file
 
-from ..exact.records import JobKind
-from .protocols import EvaluationError
+from ..records import EvaluationError, JobKind
 
 ROWS_FORMAT = "magicface-evaluation-rows-1"
 INSTALL = 'pip install "comfyui-magicface[evaluate]"'

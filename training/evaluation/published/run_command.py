@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..exact.records import EditJob
 from ..identities import Identity, picture_identities, synthetic_identities
+from ..records import EditJob, EvaluationError
 from .combinations import COMBINATIONS_NAME
 from .edit_rows import Measuring
 from .guidance_sweep import run_path, sweep_paths
 from .instruments import InstrumentChoice
-from .protocols import PLANS, EvaluationError, ProtocolPlan, jobs_sha256
+from .protocols import PLANS, ProtocolPlan, jobs_sha256
 from .run_folder import RUN_FILE, check_place, complete, open_run, start_run
 from .run_reports import report_comparison, report_run, report_sweep
 

@@ -17,12 +17,11 @@ from magicface_core.errors import OutputError
 from magicface_core.files import write_file
 
 from ..editor import Editor
-from ..exact.records import EditJob
 from ..identities import Identity, prepare_identity
 from ..provenance import versions
+from ..records import EditJob, EvaluationError
 from .edit_rows import Measuring, identity_rows
 from .instruments import loaded
-from .protocols import EvaluationError
 from .rows import EditRow, parquet, read_rows, write_rows
 
 logger = logging.getLogger(__name__)

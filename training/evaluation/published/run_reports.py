@@ -9,8 +9,7 @@ from typing import Any
 from magicface_core.files import write_file
 from magicface_core.pictures.images import save_image
 
-from ..exact.report import write_json
-from ..tables import Table
+from ..tables import Table, write_json
 from .comparison import Comparison, compare
 from .guidance_sweep import Sweep, open_sweep, sweep_paths
 from .plots import guidance_chart, run_charts

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..picture.numerics import vertex_normals
-from ..picture.raster import rasterize
+from ..numerics import vertex_normals
+from ..raster import rasterize
 from .regions import Part
 
 DIRECTIONS = 48

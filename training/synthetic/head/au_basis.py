@@ -15,7 +15,7 @@ from torch import Tensor
 
 from magicface_core.aus import AU_ORDER
 
-from ..picture.numerics import Array, smoothstep
+from ..numerics import Array, smoothstep
 from .head_pack import HeadPack
 from .regions import Part
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..picture.numerics import Array
-from ..picture.raster import NOTHING, barycentric, rasterize
+from ..numerics import Array
+from ..raster import NOTHING, barycentric, rasterize
 
 CHART_SIZE = 512
 """Texels along each side of the chart."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..picture.numerics import Array
+from ..numerics import Array
 
 Point = tuple[float, float]
 

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..looks.noise import NoiseBank, hair_strands
-from ..looks.wrinkles import WrinkleMaps
-from ..picture.numerics import Array, vertex_normals
+from ..numerics import Array, vertex_normals
 from .ambient_occlusion import ambient_occlusion
 from .au_basis import ExpressionBasis
 from .canonical import Chart
 from .head_pack import PACK_PATH, HeadPack
 from .landmarks import Landmarks
 from .lips import LipSeal
+from .noise import NoiseBank, hair_strands
 from .patches import Patch, garment_patch, scalp_patch
 from .regions import Part
+from .wrinkles import WrinkleMaps
 
 NECK_RING_HEIGHT, NECK_RING_HALF_HEIGHT, NECK_RING_RADIUS = 0.615, 0.012, 0.075
 """Template heights and radius (m) of the ring of skin whose centre the head turns about."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..picture.numerics import Array
+from ..numerics import Array
 
 PACK_PATH = Path(__file__).resolve().parents[1] / "assets" / "headpack.npz"
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..picture.numerics import Array
+from ..numerics import Array
 from .canonical import head_angle
 
 JAW_POINTS = 17

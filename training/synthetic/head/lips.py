@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..picture.numerics import Array
+from ..numerics import Array
 from .head_pack import HeadPack
 
 COLUMNS = (-0.016, -0.010, -0.004, 0.004, 0.010, 0.016)

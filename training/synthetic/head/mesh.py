@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..picture.numerics import Array
+from ..numerics import Array
 from .head_model import HeadModel
 from .regions import TWO_SIDED_PARTS, Part
 from .shells import RigidPiece, Shell

@@ -7,7 +7,7 @@ from math import pi
 
 import numpy as np
 
-from ..picture.numerics import Array
+from ..numerics import Array
 from .canonical import head_angle
 from .head_pack import HeadPack
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..picture.numerics import Array
+from ..numerics import Array
 
 NEGLIGIBLE_ANGLE = 1e-6
 """Rotations below this many radians are left out."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..picture.numerics import Array
+from ..numerics import Array
 from .canonical import HEAD_AXIS_Y
 from .patches import Patch
 from .regions import Part

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from magicface_core.aus import AU_ORDER
 
-from ..picture.numerics import Array, smoothstep
+from ..numerics import Array, smoothstep
 from .au_basis import FAMILIES, SIDES
 from .head_model import HeadModel, eye_centers
 

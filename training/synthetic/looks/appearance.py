@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ..head.traits import Traits
-from ..picture.numerics import Array, srgb_to_linear
+from ..numerics import Array, srgb_to_linear
 
 HairStyle = Literal[
     "long", "bob", "bun", "short", "afro", "medium", "buzz", "bald", "receding", "cap"

@@ -7,7 +7,7 @@ import numpy as np
 from ..head.canonical import head_angle
 from ..head.head_model import HeadModel
 from ..head.shells import Shell
-from ..picture.numerics import smoothstep
+from ..numerics import smoothstep
 
 NECKLINES = (
     ((0, 0.6, 1.4, 3.15), (0.562, 0.570, 0.583, 0.600)),

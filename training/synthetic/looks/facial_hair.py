@@ -7,9 +7,9 @@ import numpy as np
 from ..head.canonical import CHART_SIZE, Chart, chart_row
 from ..head.curves import Point, polyline_distance, smooth_curve
 from ..head.head_model import HeadModel
+from ..head.noise import SkinNoise
 from ..head.traits import Traits
-from ..picture.numerics import Array, smoothstep
-from .noise import SkinNoise
+from ..numerics import Array, smoothstep
 
 BROW_TOP, BROW_BOTTOM = 0.768, 0.730
 """Template heights (m) between which brows are painted."""

@@ -11,7 +11,7 @@ import numpy as np
 from ..head.head_model import HeadModel, eye_centers
 from ..head.regions import Part
 from ..head.shells import RigidPiece
-from ..picture.numerics import Array
+from ..numerics import Array
 from .appearance import GlassesShape
 
 TUBE_SIDES = 6

@@ -11,7 +11,7 @@ from ..head.canonical import head_angle
 from ..head.head_model import HeadModel
 from ..head.shells import Shell
 from ..head.traits import Traits
-from ..picture.numerics import Array, smoothstep
+from ..numerics import Array, smoothstep
 from .appearance import HairStyle
 
 HAIRLINE_ANGLE = (0, 0.35, 0.70, 0.92, 1.05, 1.2, 1.38, 1.6, 1.9, 2.3, pi)

@@ -19,7 +19,7 @@ from ..head.traits import (
     sample_local_changes,
     sample_traits,
 )
-from ..picture.numerics import Array
+from ..numerics import Array
 from .appearance import Appearance, sample_appearance
 from .clothes import wear_garment
 from .glasses import wear_glasses

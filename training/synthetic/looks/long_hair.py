@@ -11,7 +11,7 @@ from ..head.head_model import HeadModel
 from ..head.landmarks import CHIN
 from ..head.regions import Part
 from ..head.shells import CHART_CENTRE, RigidPiece, Shell, strip_triangles
-from ..picture.numerics import Array
+from ..numerics import Array
 from .appearance import HairStyle
 
 COLUMNS, ROWS = 72, 14

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..head.canonical import CHART_SIZE, Chart, chart_row
 from ..head.head_model import HeadModel
+from ..head.noise import SkinNoise
 from ..head.traits import Traits
-from ..picture.numerics import Array, srgb_to_linear
+from ..numerics import Array, srgb_to_linear
 from .appearance import Appearance
 from .facial_hair import paint_beard, paint_brows
-from .noise import SkinNoise
 
 MARK_REACH = 5
 """Texels around its centre that a freckle or mole may colour."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..looks.noise import fractal_noise
-from .numerics import Array, smoothstep, srgb_to_linear
+from ..head.noise import fractal_noise
+from ..numerics import Array, smoothstep, srgb_to_linear
 
 BACKDROP_STREAM = 11
 """First word of the random stream of backdrops."""

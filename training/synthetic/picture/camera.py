@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..frame import Frame
 from ..head.head_model import HeadModel
-from ..head.pose import PosedMesh, eye_centers
 from ..looks.identity import Identity
-from .frame import Frame
+from .pose import PosedMesh, eye_centers
 
 AIM_BELOW_EYES = 0.45
 """The camera aims this share of the way from the eyes to the mouth."""

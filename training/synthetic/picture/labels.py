@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ..head.head_model import HeadModel
 from ..head.landmarks import CHIN
-from ..head.pose import PosedMesh
 from ..head.regions import FACE_CLASSES
+from ..numerics import Array
 from .camera import Camera
-from .numerics import Array
+from .pose import PosedMesh
 
 
 def jaw_contour(model: HeadModel, posed: PosedMesh, screen: Tensor) -> Array:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..frame import Light
 from ..head.regions import Part
 from ..head.rotation import direction
-from .frame import Light
+from ..numerics import unit_rows
+from ..raster import Backend, rasterize
 from .material import HairStrands, Material
-from .numerics import unit_rows
-from .raster import Backend, rasterize
 from .surface import Surface
 
 SHADOW_EXTENT = 0.42

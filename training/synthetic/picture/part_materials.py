@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..head.head_model import HeadModel
-from ..head.pose import PosedMesh
 from ..head.regions import FaceClass, Part
 from ..looks.appearance import Appearance
 from ..looks.identity import Identity
+from ..numerics import blend, smoothstep_torch, unit_rows
 from .material import HairStrands, Material
-from .numerics import blend, smoothstep_torch, unit_rows
+from .pose import PosedMesh
 from .surface import Surface
 
 EYE_RADIUS = 0.0149

@@ -9,19 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import Frame
 from ..head.head_model import HeadModel
-from ..head.pose import PosedMesh, pose_mesh
 from ..head.regions import FaceClass
 from ..looks.identity import Identity
+from ..numerics import Array, linear_to_srgb
+from ..raster import NOTHING, Backend, barycentric_at_pixels, rasterize
 from .backdrop import paint_backdrop
 from .camera import aim_camera
-from .frame import Frame
 from .labels import face_mask, five_points, jaw_contour
 from .lighting import ShadowMap, shade
 from .material import Material
-from .numerics import Array, linear_to_srgb
 from .part_materials import paint_eyes, paint_garment, paint_glasses, paint_hair, paint_mouth_parts
-from .raster import NOTHING, Backend, barycentric_at_pixels, rasterize
+from .pose import PosedMesh, pose_mesh
 from .skin_material import paint_skin_points
 from .surface import SUPERSAMPLING, Coverage, Surface, find_surface
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frame import MAX_INTENSITY, Frame
 from ..head.canonical import CHART_ANGLE, CHART_BOTTOM, CHART_SIZE, CHART_TOP, chart_coordinates
 from ..head.head_model import HeadModel
 from ..head.landmarks import Landmarks
@@ -15,9 +16,8 @@ from ..head.regions import FaceClass, Part
 from ..looks.appearance import Appearance
 from ..looks.clothes import NECKLINES
 from ..looks.identity import Identity
-from .frame import MAX_INTENSITY, Frame
+from ..numerics import blend, piecewise_linear, smoothstep_torch, unit_rows
 from .material import Material
-from .numerics import blend, piecewise_linear, smoothstep_torch, unit_rows
 from .surface import Surface
 
 TEXEL_WIDTH = 2 * CHART_ANGLE / CHART_SIZE * 85.0

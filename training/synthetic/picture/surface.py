@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..head.canonical import head_angle_torch
-from ..head.pose import PosedMesh
 from ..head.regions import Part
 from ..looks.identity import Identity
+from ..numerics import unit_rows
+from ..raster import NOTHING, Backend, interpolate
 from .camera import Camera
-from .numerics import unit_rows
-from .raster import NOTHING, Backend, interpolate
+from .pose import PosedMesh
 
 SUPERSAMPLING = 2
 """Samples per pixel along each side."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..frame import Frame
 from ..head.head_model import HeadModel
-from ..head.pose import PosedMesh, pose_mesh
 from ..head.regions import Part
 from ..looks.identity import Identity
+from ..numerics import Array
 from .camera import Camera, aim_camera
-from .frame import Frame
-from .numerics import Array
+from .pose import PosedMesh, pose_mesh
 
 LEAST_MOVEMENT = 0.0005
 """Movement (m) by some action unit at intensity 5 that makes a vertex worth following."""

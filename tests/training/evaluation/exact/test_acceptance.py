@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from magicface_training.evaluation.exact.acceptance import LIMITS, acceptance_table, verdicts
 from magicface_training.evaluation.exact.jobs import synthetic_jobs
-from magicface_training.evaluation.exact.records import AUReadings, EditJob, EditRecord
 from magicface_training.evaluation.exact.report import summarise
 from magicface_training.evaluation.metrics import ChangedError
+from magicface_training.evaluation.records import AUReadings, EditJob, EditRecord
 
 from magicface_core.report.background import BackgroundError
 

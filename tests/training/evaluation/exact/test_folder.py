@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from magicface_training.evaluation.exact.folder import SyntheticRun
-from magicface_training.evaluation.exact.records import AUReadings, EditRecord, record_as_dict
-from magicface_training.evaluation.exact.sharpness import GradientEnergy
 from magicface_training.evaluation.metrics import ChangedError
-from magicface_training.evaluation.published.protocols import EvaluationError
 from magicface_training.evaluation.published.run_folder import check_folder
+from magicface_training.evaluation.records import (
+    AUReadings,
+    EditRecord,
+    EvaluationError,
+    record_as_dict,
+)
+from magicface_training.evaluation.sharpness import GradientEnergy
 
 from magicface_core.aus import AUDelta, AUVector
 from magicface_core.report.background import BackgroundError

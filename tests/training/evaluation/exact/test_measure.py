@@ -11,8 +11,8 @@ import torch
 from magicface_training.evaluation.editor import EditSource
 from magicface_training.evaluation.exact.measure import Case, Clock, measure_case
 from magicface_training.evaluation.exact.readings import Reader
-from magicface_training.evaluation.exact.records import EditJob
 from magicface_training.evaluation.exact.sheet import contact_sheet
+from magicface_training.evaluation.records import EditJob
 
 from magicface_core.aus import AUDelta, AUVector
 from magicface_core.framing.framing import Framing

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from magicface_training.evaluation.exact.measure import Case
-from magicface_training.evaluation.exact.protocol import ProtocolError, check_seeds, identity_cases
-from magicface_training.evaluation.exact.records import EditJob
+from magicface_training.evaluation.exact.protocol import identity_cases
+from magicface_training.evaluation.identities import ProtocolError, check_seeds
+from magicface_training.evaluation.records import EditJob
 from magicface_training.synthetic import HeadModel
 
 from magicface_core.aus import AUDelta, AUVector

@@ -7,16 +7,12 @@ import math
 from pathlib import Path
 
 import pytest
-from magicface_training.evaluation.exact.records import EditJob, EditRecord, JobKind
-from magicface_training.evaluation.exact.report import (
-    edit_rows,
-    markdown_table,
-    summarise,
-    write_json,
-)
-from magicface_training.evaluation.exact.sharpness import GradientEnergy
+from magicface_training.evaluation.exact.report import edit_rows, markdown_table, summarise
 from magicface_training.evaluation.metrics import ChangedError
 from magicface_training.evaluation.provenance import file_hashes, machine, versions
+from magicface_training.evaluation.records import EditJob, EditRecord, JobKind
+from magicface_training.evaluation.sharpness import GradientEnergy
+from magicface_training.evaluation.tables import write_json
 
 from magicface_core.aus import AUDelta
 from magicface_core.report.background import BackgroundError

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from magicface_training.evaluation.exact.records import AUReadings, EditRecord
 from magicface_training.evaluation.exact.response import response_lines, response_summary
 from magicface_training.evaluation.metrics import ChangedError, mixture
+from magicface_training.evaluation.records import AUReadings, EditRecord
 
 from magicface_core.aus import AU_ORDER, AUDelta, AUVector
 from magicface_core.report.background import BackgroundError

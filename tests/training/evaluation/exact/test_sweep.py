@@ -16,11 +16,11 @@ from magicface_training.evaluation.exact import (
     sweep as synthetic_sweep,
 )
 from magicface_training.evaluation.exact.pooling import People
-from magicface_training.evaluation.exact.records import AUReadings, EditRecord
 from magicface_training.evaluation.exact.report import edit_rows
 from magicface_training.evaluation.exact.sweep import curve_point, sweep_jobs
 from magicface_training.evaluation.exact.workers import ArgumentsLoader, Task, measured_identities
 from magicface_training.evaluation.metrics import ChangedError
+from magicface_training.evaluation.records import AUReadings, EditRecord
 from magicface_training.synthetic import HeadModel
 
 from magicface_core.aus import AUDelta, AUVector

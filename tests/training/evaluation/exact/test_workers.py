@@ -11,8 +11,8 @@ import pytest
 from magicface_training.evaluation import cli
 from magicface_training.evaluation.exact import command as synthetic_command
 from magicface_training.evaluation.exact.jobs import synthetic_jobs
-from magicface_training.evaluation.exact.records import record_as_dict
 from magicface_training.evaluation.exact.workers import ArgumentsLoader, Task, measured_identities
+from magicface_training.evaluation.records import record_as_dict
 from magicface_training.synthetic import HeadModel
 
 from magicface_core.network.tiny import write_tiny_checkpoint

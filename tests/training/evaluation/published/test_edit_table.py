@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from evaluation_rows import JOBS, floor_rows, lost_row, make_row, person_rows
-from magicface_training.evaluation.exact.records import EditJob
 from magicface_training.evaluation.intervals import weights
 from magicface_training.evaluation.published.edit_table import (
     SCORES,
@@ -15,8 +14,8 @@ from magicface_training.evaluation.published.edit_table import (
     EditTable,
     floor_tables,
 )
-from magicface_training.evaluation.published.protocols import EvaluationError
 from magicface_training.evaluation.published.response import mean_responses, response
+from magicface_training.evaluation.records import EditJob, EvaluationError
 
 from magicface_core.aus import AUDelta
 

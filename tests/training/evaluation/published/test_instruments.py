@@ -17,7 +17,7 @@ from magicface_training.evaluation.published.dlib_identity import (
     model_folder,
 )
 from magicface_training.evaluation.published.instruments import InstrumentChoice, Instruments
-from magicface_training.evaluation.published.protocols import EvaluationError
+from magicface_training.evaluation.records import EvaluationError
 
 from magicface_core.errors import ModelError
 

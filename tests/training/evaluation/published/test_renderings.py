@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from magicface_training.evaluation.editor import CheckpointEditor
-from magicface_training.evaluation.exact.records import EditJob
 from magicface_training.evaluation.identities import (
     PreparedIdentity,
     picture_identities,
     prepare_identity,
 )
 from magicface_training.evaluation.published.renderings import Measured, edit_pictures
+from magicface_training.evaluation.records import EditJob
 
 import magicface_core
 from magicface_core import AUDelta, MagicFace

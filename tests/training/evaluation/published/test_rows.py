@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from evaluation_rows import JOBS, lost_row, make_row
-from magicface_training.evaluation.published.protocols import EvaluationError
 from magicface_training.evaluation.published.rows import read_rows, write_rows
+from magicface_training.evaluation.records import EvaluationError
 
 pyarrow = pytest.importorskip("pyarrow")
 

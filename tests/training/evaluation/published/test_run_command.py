@@ -20,10 +20,11 @@ from magicface_training.evaluation.identities import (
 from magicface_training.evaluation.published import edit_rows, run_command
 from magicface_training.evaluation.published.edit_rows import Measurement, Measuring, identity_rows
 from magicface_training.evaluation.published.instruments import InstrumentChoice, Reading, loaded
-from magicface_training.evaluation.published.protocols import EvaluationError, ProtocolPlan
+from magicface_training.evaluation.published.protocols import ProtocolPlan
 from magicface_training.evaluation.published.rows import EditRow
 from magicface_training.evaluation.published.run_command import worker_processes
 from magicface_training.evaluation.published.run_folder import open_run
+from magicface_training.evaluation.records import EvaluationError
 from PIL import Image
 
 from magicface_core.framing.framing import Framing

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from evaluation_rows import make_run, make_settings
 from magicface_training.evaluation.published import run_folder
-from magicface_training.evaluation.published.protocols import EvaluationError
 from magicface_training.evaluation.published.run_folder import check_place, open_run, start_run
+from magicface_training.evaluation.records import EvaluationError
 
 
 def test_a_run_is_found_again(tmp_path: Path) -> None:

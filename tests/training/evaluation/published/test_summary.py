@@ -22,7 +22,6 @@ from magicface_training.evaluation.published.plots import (
     run_charts,
     slope_chart,
 )
-from magicface_training.evaluation.published.protocols import EvaluationError
 from magicface_training.evaluation.published.rows import EditRow
 from magicface_training.evaluation.published.run_reports import (
     report_comparison,
@@ -35,6 +34,7 @@ from magicface_training.evaluation.published.summary_tables import (
     score_table,
     unit_table,
 )
+from magicface_training.evaluation.records import EvaluationError
 from magicface_training.evaluation.tables import Table, shown
 from PIL import Image
 

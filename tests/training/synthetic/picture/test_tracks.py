@@ -14,8 +14,8 @@ from magicface_training.synthetic import (
     sample_identity,
     sample_scene,
 )
+from magicface_training.synthetic.frame import Frame
 from magicface_training.synthetic.head.regions import Part
-from magicface_training.synthetic.picture.frame import Frame
 from magicface_training.synthetic.picture.render import render
 from magicface_training.synthetic.picture.tracks import (
     MOST_POINTS,

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 from magicface_training.synthetic.head.curves import polyline_distance, smooth_curve
+from magicface_training.synthetic.head.noise import fractal_noise
 from magicface_training.synthetic.head.rotation import (
     direction,
     euler_matrix,
     rotate_weighted,
     rotation_vector,
 )
-from magicface_training.synthetic.looks.noise import fractal_noise
-from magicface_training.synthetic.picture.backdrop import paint_backdrop
-from magicface_training.synthetic.picture.numerics import (
+from magicface_training.synthetic.numerics import (
     linear_to_srgb,
     piecewise_linear,
     smoothstep,
@@ -22,6 +21,7 @@ from magicface_training.synthetic.picture.numerics import (
     srgb_to_linear,
     vertex_normals,
 )
+from magicface_training.synthetic.picture.backdrop import paint_backdrop
 
 
 def test_smoothstep_rises_and_falls() -> None:

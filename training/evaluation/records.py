@@ -14,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from magicface_core.aus import AUDelta, AUVector
+from magicface_core.errors import MagicFaceError
 from magicface_core.report.background import BackgroundError
 
-from ..metrics import ChangedError
+from .metrics import ChangedError
 from .sharpness import GradientEnergy
 
 JobKind = Literal["single", "negative", "two", "emotion", "combination"]
@@ -128,3 +129,7 @@ def record_from_dict(values: Mapping[str, Any]) -> EditRecord:
             arrays = {part: np.array(numbers) for part, numbers in whole[name].items()}
             whole[name] = AUReadings(**arrays)
     return EditRecord(**whole)
+
+
+class EvaluationError(MagicFaceError):
+    """An evaluation asked for what cannot be run, resumed or compared."""

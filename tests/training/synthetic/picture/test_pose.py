@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from magicface_training.synthetic import Frame, HeadModel, Identity, exact_edit
-from magicface_training.synthetic.head.pose import expression_offsets, pose_mesh
 from magicface_training.synthetic.head.regions import Part
+from magicface_training.synthetic.picture.pose import expression_offsets, pose_mesh
 
 from magicface_core.aus import AU_ORDER
 

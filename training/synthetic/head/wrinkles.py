@@ -15,9 +15,9 @@ from torch import Tensor
 
 from magicface_core.aus import AU_ORDER
 
-from ..head.canonical import CHART_SIZE, Chart
-from ..head.curves import Point, polyline_distance, smooth_curve
-from ..picture.numerics import Array, smoothstep
+from ..numerics import Array, smoothstep
+from .canonical import CHART_SIZE, Chart
+from .curves import Point, polyline_distance, smooth_curve
 from .noise import fractal_noise
 
 DIMPLE_SEED = 3

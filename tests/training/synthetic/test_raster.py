@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from magicface_training.synthetic.picture.raster import (
+from magicface_training.synthetic.raster import (
     FAR,
     NOTHING,
     barycentric_at_pixels,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from ..metrics import CHANGE_THRESHOLD, changed_pixels
+from .metrics import CHANGE_THRESHOLD, changed_pixels
 
 
 @dataclass(frozen=True)

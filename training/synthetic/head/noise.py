@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..head.canonical import CHART_SIZE
-from ..picture.numerics import Array
+from ..numerics import Array
+from .canonical import CHART_SIZE
 
 BANK_SEED = 77
 STRAND_SEED = 5

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from magicface_training.evaluation.exact.sharpness import GradientEnergy, gradient_energy
+from magicface_training.evaluation.sharpness import GradientEnergy, gradient_energy
 from torch.nn import functional
 
 SOURCE = torch.zeros(1, 3, 32, 32)

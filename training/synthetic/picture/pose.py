@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..frame import MAX_INTENSITY, Frame
+from ..head.au_basis import FAMILIES, SIDES
+from ..head.head_model import HeadModel
+from ..head.regions import Part
+from ..head.rotation import euler_matrix, rotate_weighted, rotation_vector
 from ..looks.identity import Identity
-from ..picture.frame import MAX_INTENSITY, Frame
-from ..picture.numerics import Array, vertex_normals
-from .au_basis import FAMILIES, SIDES
-from .head_model import HeadModel
-from .regions import Part
-from .rotation import euler_matrix, rotate_weighted, rotation_vector
+from ..numerics import Array, vertex_normals
 
 LID_LOOK_ANGLE = math.radians(25)
 """Gaze (radians) at which the lids' look shapes apply fully."""
