@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import magicface_core
 from magicface_core.aus import ACTION_UNITS
@@ -20,6 +21,9 @@ from magicface_core.cli import build_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".json", ".yaml", ".yml", ".sh", ".js", ".cfg", ""}
+PAGES = [
+    path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+]
 GENERATED = {"build", "dist", "node_modules", "runs", "data", "venv"}
 
 # Runs in a new process: audit hooks cannot be removed, and modules must be unloaded.
@@ -44,6 +48,10 @@ print(json.dumps([after_door, sorted(sys.modules)]))
 
 def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def read_yaml(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
 def readme() -> str:
@@ -133,6 +141,7 @@ def test_version_is_the_same_everywhere() -> None:
     assert magicface_core.__version__ == version
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.findall(r"^## (\S+)", changelog, flags=re.MULTILINE)[0] == version
+    assert read_yaml("CITATION.cff")["version"] == version
 
 
 def test_every_package_folder_is_installed_and_nodes_is_not() -> None:
@@ -169,10 +178,58 @@ def test_public_names_resolve() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["LICENSE", "NOTICE", "CONTRIBUTING.md", ".comfyignore", ".ci/run"]
+    "name",
+    [
+        "LICENSE",
+        "NOTICE",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CITATION.cff",
+        ".comfyignore",
+        ".ci/run",
+    ],
 )
 def test_house_files_exist(name: str) -> None:
     assert (ROOT / name).stat().st_size > 50
+
+
+def test_workflows_have_few_rights_and_run_the_declared_pythons() -> None:
+    tests, publish = (read_yaml(f".github/workflows/{name}.yml") for name in ("tests", "publish"))
+    assert tests["permissions"] == publish["permissions"] == {"contents": "read"}
+    matrix = tests["jobs"]["test"]["strategy"]["matrix"]
+    declared = re.findall(r"Python :: (3\.\d+)", "\n".join(project()["project"]["classifiers"]))
+    assert matrix["python"] == declared
+    assert project()["project"]["requires-python"] == f">={declared[0]}"
+    assert {name.split("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    steps = [
+        step for flow in (tests, publish) for job in flow["jobs"].values() for step in job["steps"]
+    ]
+    actions = [step["uses"] for step in steps if "uses" in step]
+    assert [action for action in actions if not re.fullmatch(r"[\w./-]+@v\d+", action)] == []
+
+
+def test_forms_and_hooks_are_read() -> None:
+    bug, feature = (read_yaml(f".github/ISSUE_TEMPLATE/{name}.yml") for name in ("bug", "feature"))
+    assert "magicface doctor" in json.dumps(bug["body"])
+    assert feature["body"]
+    request = (ROOT / ".github" / "pull_request_template.md").read_text(encoding="utf-8")
+    assert "magicface doctor" in request
+    hooks = [
+        hook["id"]
+        for repo in read_yaml(".pre-commit-config.yaml")["repos"]
+        for hook in repo["hooks"]
+    ]
+    assert hooks == ["ruff-check", "ruff-format"]
+    paper = read_yaml("CITATION.cff")["preferred-citation"]
+    assert "2501.02260" in json.dumps(paper)
+
+
+def test_the_placeholder_of_the_address_stands_in_one_file() -> None:
+    word = "github.com/" + "OWNER"
+    hidden = [path for path in (ROOT / ".github").rglob("*") if path.is_file()]
+    files = [*text_files(), *hidden, ROOT / "CITATION.cff"]
+    found = {path.name for path in files if word in path.read_text(encoding="utf-8")}
+    assert found <= {"pyproject.toml"}
 
 
 def test_notice_covers_every_shipped_weight() -> None:
@@ -206,18 +263,43 @@ def test_readme_commands_are_understood() -> None:
     assert {words[0] for words in commands} <= known
 
 
-def test_readme_names_only_files_that_exist() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)]+)\)", readme())
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_only_files_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text):
+        assert ((ROOT / page).parent / link).is_file(), link
+
+
+def test_readme_has_links_and_names_configurations_that_exist() -> None:
+    assert re.findall(r"\]\((?!https?:)", readme())
     configs = re.findall(r"--config (\S+)", readme())
-    assert links
     assert configs
-    for name in links + configs:
+    for name in configs:
         assert (ROOT / name).is_file(), name
 
 
-def test_readme_lists_the_action_units_as_the_library_does() -> None:
+def test_the_map_names_only_places_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    places = re.findall(
+        r"`((?:magicface_core|nodes|training|tests|web|locales|scripts)/[\w/.]*)`", text
+    )
+    assert len(places) > 10
+    for place in places:
+        assert (ROOT / place).exists(), place
+
+
+def test_every_promise_of_safety_names_a_test_that_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    promises = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", text)
+    assert len(promises) > 5
+    for file, test in promises:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), test
+
+
+def test_action_units_are_listed_as_the_library_has_them() -> None:
+    text = (ROOT / "docs" / "action-units.md").read_text(encoding="utf-8")
     for unit in ACTION_UNITS:
-        assert f"| {unit.code} | {unit.name} | {unit.plain} | {unit.muscle} |" in readme()
+        assert f"| {unit.code} | {unit.name} | {unit.plain} | {unit.muscle} |" in text
 
 
 def test_readme_has_its_numbers() -> None:
