@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ def one_step(folder: Path) -> dict[str, Any]:
     """The library's results, and predictions with one convention broken each."""
     given = load_file(folder / "inputs.safetensors")
     checkpoint = opened(folder, given["prompt"])
+    checkpoint.info = replace(checkpoint.info, resolution=given["source"].shape[-1])
     clock = [time.perf_counter()]
     identity = encode_identities(checkpoint, given["source"])
     background = encode_background(checkpoint, given["background"])

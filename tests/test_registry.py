@@ -26,7 +26,6 @@ MOST_BYTES = 50_000_000
 NETWORK = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "aiohttp"}
 PROCESSES = {"subprocess", "multiprocessing", "pty", "ctypes", "code", "codeop"}
 DOWNLOADER = {"transport.py", "download.py"}  # of magicface_core/downloads
-WORKERS = "training/evaluation/published/run_command.py"  # `magicface evaluate --workers N`
 CALLS = {"eval", "exec", "compile", "__import__"}
 OS_CALLS = {"system", "popen", "spawnl", "spawnv", "execv", "execl", "putenv", "startfile"}
 
@@ -185,9 +184,8 @@ def test_shipped_code_runs_no_text_no_program_and_no_network(path: Path) -> None
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert suspicious(tree) == []
     modules = modules_of(tree)
-    own_workers = path.relative_to(ROOT).as_posix() == WORKERS
-    assert modules & PROCESSES <= ({"multiprocessing"} if own_workers else set())
-    explicit_download = path.parent.name == "models" and path.name in DOWNLOADER
+    assert not modules & PROCESSES
+    explicit_download = path.parent.name == "downloads" and path.name in DOWNLOADER
     if not explicit_download:
         network = modules & NETWORK
         text = path.read_text(encoding="utf-8")
@@ -210,22 +208,10 @@ def test_nodes_never_reach_the_downloader() -> None:
     users = [
         path.relative_to(ROOT).as_posix()
         for path in shipped_files()
-        if path.parent.name != "models"
-        and re.search(r"models(\.| import )(transport|download)\b", path.read_text("utf-8"))
+        if path.parent.name != "downloads"
+        and re.search(r"downloads(\.| import )(transport|download)\b", path.read_text("utf-8"))
     ]
     assert [user for user in users if not user.startswith("magicface_core/cli/")] == []
-
-
-def test_nodes_never_reach_the_worker_processes() -> None:
-    """Only the command line measures in processes of its own."""
-    name = Path(WORKERS).stem
-    users = [
-        path.relative_to(ROOT).as_posix()
-        for path in shipped_files()
-        if re.search(rf"import {name}\b|\b{name} import", path.read_text("utf-8"))
-    ]
-    assert users
-    assert [user for user in users if not user.startswith("training/evaluation/")] == []
 
 
 # --- requirements -----------------------------------------------------------------------------

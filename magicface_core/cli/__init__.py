@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import ModuleType
 
 from .. import __version__
@@ -47,6 +46,8 @@ def all_commands() -> list[Command]:
 
     A package adds one by an entry point of group ``magicface.commands`` that names a `Command`.
     """
+    from importlib.metadata import entry_points  # brings the socket module
+
     contributed = sorted(entry_points(group=COMMAND_GROUP), key=lambda entry: entry.name)
     return [*COMMANDS, *(entry.load() for entry in contributed)]
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,6 +34,14 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
 N = TypeVar("N", bound=torch.nn.Module)
+_features_wanted: ContextVar[list[Tensor] | None] = ContextVar("features_wanted", default=None)
+"""Of each thread its own: where the features go of the ID encoder that runs in it."""
+
+
+def _hand_out_features(_block: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+    wanted = _features_wanted.get()
+    if wanted is not None:
+        wanted.append(inputs[0])
 
 
 @dataclass(frozen=True)
@@ -197,9 +206,11 @@ def _append(tokens: Tensor, channels: Tensor) -> Tensor:
 def install_processors(unet: UNet2DConditionModel, locality: Sequence[float] = ()) -> None:
     """Give every attention layer of ``unet`` this module's processors, in execution order.
 
-    ``locality`` is repeated to the number of heads of each layer.
+    ``locality`` is repeated to the number of heads of each layer. Blocks also learn to hand out
+    what enters them, to whoever asks (`identity_features`).
     """
     for index, block in enumerate(transformer_blocks(unet)):
+        block.register_forward_pre_hook(_hand_out_features)
         slopes = slopes_of_heads(locality, block.attn1.heads)
         block.attn1.set_processor(ReferenceSelfAttention(index, slopes))
         if block.attn2 is not None:
@@ -215,14 +226,13 @@ def identity_features(
     released. Returns one [R, N_i, C_i] tensor per block, in execution order.
     """
     features: list[Tensor] = []
-
-    def keep(_module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-        features.append(inputs[0])
-
-    listening = with_own_hooks(id_encoder)
-    for block in transformer_blocks(listening):
-        block.register_forward_pre_hook(keep)
-    _run_to_last_attention(listening, latents, prompt_embeds)
+    token = _features_wanted.set(features)
+    try:
+        _run_to_last_attention(id_encoder, latents, prompt_embeds)
+    finally:
+        _features_wanted.reset(token)
+    if len(features) != len(list(transformer_blocks(id_encoder))):
+        raise ValueError("the ID encoder was not prepared by install_processors")
     return features
 
 

@@ -161,7 +161,7 @@ class MagicFaceConditioning(io.ComfyNode):
         from .watch import watched
 
         pictures = to_tensor(background)
-        require_square("background", pictures, "Background+Pose Parse")
+        require_square("background", pictures)
         count = common_count(len(identity), len(pictures), len(delta))
         side = identity.latents.shape[-1] * int(vae.spacial_compression_encode())
         latents = intermediate(vae.encode(channels_last(sized(pictures, side))))

@@ -139,7 +139,7 @@ def test_a_background_that_is_not_square(client: Client, graph: Graph) -> None:
         error = client.fail(graph)
         assert "ImageError" in error
         assert "512 x 300" in error
-        assert "Face Crop" in error
+        assert "take the square that the face was cut out in" in error
         graph.set(node, **{name: edit.crop})
     graph.set(edit.pasted, edited=wide)
     assert "not square" in client.fail(graph)
@@ -184,7 +184,7 @@ def test_an_identity_of_another_checkpoint(client: Client, graph: Graph) -> None
     graph.set(edit.identity, model=other)
     error = client.fail(graph)
     assert "another checkpoint" in error
-    assert "ID Encoder" in error
+    assert "encode it with the same model" in error
 
 
 @pytest.mark.parametrize(

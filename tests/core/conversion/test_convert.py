@@ -13,7 +13,7 @@ import torch
 from hub_files import contents
 from safetensors.torch import load_file, save_file
 
-from magicface_core.conversion import writing
+from magicface_core.conversion import half
 from magicface_core.conversion.convert import convert_model, pending
 from magicface_core.conversion.layouts import blazeface
 from magicface_core.downloads.catalogue import FACE_ALIGNMENT, OFFICIAL, SD15_VAE, Model
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_the_original(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "write_tensors", full)
+    monkeypatch.setattr(half, "write_tensors", full)
     with pytest.raises(OutputError, match="No space left"):
         convert_model(store, detector)
     assert pickled.is_file()

@@ -42,7 +42,7 @@ def test_threads_share_one_model() -> None:
         jobs = [pool.submit(edit, 0), pool.submit(edit, 1), pool.submit(record, 0)]
         assert max(difference for job in jobs for difference in job.result()) <= 1
     for network in (model.checkpoint.denoiser, model.checkpoint.id_encoder):
-        assert not any(block._forward_pre_hooks for block in transformer_blocks(network))
+        assert {len(block._forward_pre_hooks) for block in transformer_blocks(network)} == {1}
 
 
 def test_the_last_to_leave_restores_the_number_of_threads() -> None:

@@ -56,6 +56,7 @@ def test_half_precision_is_close(
 ) -> None:
     half = load_checkpoint(GOLDEN_NETWORK, "cpu", dtype, golden["prompt_embeds"])
     assert {half.dtype, half.vae.dtype, half.prompt_embeds.dtype} == {dtype}
+    half.info = golden_checkpoint.info
     predictions = []
     with torch.no_grad():
         for checkpoint in (golden_checkpoint, half):

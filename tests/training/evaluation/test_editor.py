@@ -78,13 +78,13 @@ def test_noise_seed_depends_on_run_and_identity_alone() -> None:
     assert noise_seed(0, 1) == noise_seed(0, 1)
 
 
-def test_pasting_the_reference_gives_the_source(checkpoint: Checkpoint, source: EditSource) -> None:
+def test_pasting_no_change_gives_the_source(checkpoint: Checkpoint, source: EditSource) -> None:
     """With detail kept, an edit that changes nothing returns the source, not its round trip."""
     editor = CheckpointEditor(checkpoint)
-    reference = editor.detail_reference(source)
-    assert reference is not None
-    assert torch.equal(paste(source, reference, reference), source.picture)
-    assert not torch.equal(paste(source, reference, None), source.picture)
+    assert editor.keeps_detail
+    assert torch.equal(paste(source, source.picture, source.picture), source.picture)
+    coded = editor.reconstruct(source.picture)
+    assert not torch.equal(paste(source, coded, None), source.picture)
 
 
 def test_evaluate_command_measures_a_checkpoint(
