@@ -19,7 +19,7 @@ from torch import Tensor
 from magicface_core.aus import AU_ORDER
 from magicface_core.drawing.sheets import Tile, labelled_sheet
 from magicface_core.drawing.text import as_picture
-from magicface_core.editing.identity import encode_identities
+from magicface_core.editing.identity import encode_identities, project_identity
 from magicface_core.editing.sampling import decode, encode_background, no_change_delta, sample
 from magicface_core.network.checkpoint import Checkpoint
 from magicface_core.perception import Perception
@@ -101,7 +101,7 @@ def _edit(
     seed: int,
     config: ValidationConfig,
 ) -> Row:
-    identity = encode_identities(checkpoint, source)
+    identity = project_identity(checkpoint, encode_identities(checkpoint, source))
     background = encode_background(checkpoint, condition)
     deltas = torch.zeros(len(config.aus), len(AU_ORDER))
     for row, unit in enumerate(config.aus):

@@ -139,7 +139,7 @@ def edited_crop(
     crop = editor.edit(source, delta.to_tensor()[None])
     if grey:
         return crop
-    result = pasted(prepared, crop, editor.detail_reference(source), delta)
+    result = pasted(prepared, crop, delta)
     return to_tensor(result.crop)
 
 

@@ -55,8 +55,7 @@ class CopyEditor:
     def reconstruct(self, pictures: torch.Tensor) -> torch.Tensor:
         return pictures
 
-    def detail_reference(self, source: EditSource) -> torch.Tensor | None:
-        return source.finest
+    keeps_detail = True
 
 
 def arguments(*words: str) -> argparse.Namespace:
