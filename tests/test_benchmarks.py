@@ -20,6 +20,8 @@ from magicface_core.network.reference_attention import project_reference, transf
 from magicface_core.network.unet import AU_COUNT, build_unet
 from magicface_core.pictures.crop import Crop
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SMALLEST = {
     "sample_size": 8,

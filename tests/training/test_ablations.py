@@ -29,6 +29,8 @@ from magicface_core.network.info import CheckpointInfo
 from magicface_core.perception import Perception
 from magicface_core.pictures.images import load_image
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("transformers")
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 ABLATIONS = sorted((CONFIGS / "ablations").glob("*.yaml"))

@@ -13,6 +13,8 @@ import pytest
 from magicface_training.data.edit_sets import DataError, EditSets
 from magicface_training.initialise import initialise
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CONFIGS = Path(__file__).parents[2] / "training" / "configs" / "ablations"
 

@@ -21,6 +21,8 @@ from PIL import Image
 from magicface_core import MagicFace
 from magicface_core.cli import main as magicface
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 PORTRAIT = Path(__file__).parents[2] / "magicface_core" / "assets" / "portrait.png"
 PEOPLE = 3

@@ -12,6 +12,8 @@ import pytest
 from magicface_training.train import train
 from runs import largest_difference, log_lines
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(__file__).parents[2] / "training" / "configs" / "tiny-cpu.yaml"
 CLOSE = 2e-5  # weights after three steps of up to 6e-4; sums are made in another order
 SETTINGS = ("optim.steps=3", "optim.weight_decay=0.0", "run.save_every=1", "run.keep=3")

@@ -12,6 +12,8 @@ import pytest
 import torch
 from magicface_training.config import load_config
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

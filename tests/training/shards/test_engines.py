@@ -23,6 +23,8 @@ from magicface_training.videos.records import Video
 
 from .conftest import SETTINGS, prepare_inline
 
+pytestmark = pytest.mark.slow
+
 KINDS = {"killed": 2, "late": 1, "transient": 2, "corrupt": 8, "good": 7}
 ATTEMPTS = Attempts(most=3, wait=0.01)
 
