@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +11,6 @@ from PIL import Image
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes: threads would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-SHARED_SERVER = ("tests/comfyui", "tests/browser")
-
-
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """One process has the tests of a file, and those of a ComfyUI server, which start it once."""
-    for item in items:
-        path = item.nodeid.partition("::")[0]
-        folder = path.rpartition("/")[0]
-        group = folder if folder in SHARED_SERVER else path
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)
