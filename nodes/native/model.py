@@ -2,8 +2,8 @@
 
 AU deltas go where ComfyUI adds class labels to the time embedding, which is where the paper adds
 them; the background + pose latents are concatenated after the noisy latents were scaled, so they
-stay unscaled as released; for the identity see ``native_attention.py``. Everything that ComfyUI
-relies upon is listed in ``native_guard.py``.
+stay unscaled as released; for the identity see ``attention.py``. Everything that ComfyUI
+relies upon is listed in ``guard.py``.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class MagicFaceNative(comfy.model_base.BaseModel):  # type: ignore[misc, unused-
     def state_dict_for_saving(
         self, unet_state_dict: Mapping[str, Tensor], *others: Any, **parts: Any
     ) -> dict[str, Tensor]:
-        """A whole MagicFace checkpoint with this denoiser; see ``native_saving.py``."""
+        """A whole MagicFace checkpoint with this denoiser; see ``saving.py``."""
         from .saving import tensors_to_save
 
         return tensors_to_save(self, unet_state_dict, [*others, *parts.values()])

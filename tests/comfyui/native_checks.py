@@ -22,10 +22,9 @@ from comfyui_native import (
     tiny_layout,
 )
 from magicface_pack.magicface_core.aus import AUDelta
-from magicface_pack.magicface_core.editing.identity import project_identity, sized
+from magicface_pack.magicface_core.editing.identity import ProjectedIdentity, project_identity
 from magicface_pack.magicface_core.editing.rendering import RenderOptions, render
 from magicface_pack.magicface_core.editing.sampling import (
-    ProjectedIdentity,
     encode_background,
     guided_prediction,
     scheduled,
@@ -33,9 +32,10 @@ from magicface_pack.magicface_core.editing.sampling import (
 from magicface_pack.magicface_core.editing.schedulers import noise_levels
 from magicface_pack.magicface_core.network.checkpoint import Checkpoint
 from magicface_pack.magicface_core.pictures.images import to_tensor
-from magicface_pack.nodes.native import Decode
-from magicface_pack.nodes.native import Sigmas as SigmasNode
-from magicface_pack.nodes.native_loading import NativeModel
+from magicface_pack.magicface_core.pictures.resampling import sized
+from magicface_pack.nodes.native.loading import NativeModel
+from magicface_pack.nodes.native.nodes import Decode
+from magicface_pack.nodes.native.nodes import Sigmas as SigmasNode
 
 TOLERANCE = 1e-5
 LEVELS = (14.0, 0.5)

@@ -31,10 +31,12 @@ from magicface_pack.magicface_core.errors import MagicFaceError
 from magicface_pack.magicface_core.network.tiny import write_tiny_checkpoint
 from magicface_pack.magicface_core.network.unet import AU_COUNT, build_unet, to_released_keys
 from magicface_pack.magicface_core.pictures.images import load_image, to_tensor
-from magicface_pack.nodes import native_guard, native_layout, native_model
-from magicface_pack.nodes.native import Sigmas as SigmasNode
-from magicface_pack.nodes.native_loading import NativeModel
-from magicface_pack.nodes.native_model import with_groups
+from magicface_pack.nodes.native import guard as native_guard
+from magicface_pack.nodes.native import layout as native_layout
+from magicface_pack.nodes.native import model as native_model
+from magicface_pack.nodes.native.loading import NativeModel
+from magicface_pack.nodes.native.model import with_groups
+from magicface_pack.nodes.native.nodes import Sigmas as SigmasNode
 
 PORTRAIT = Path(__file__).parents[2] / "magicface_core" / "assets" / "portrait.png"
 

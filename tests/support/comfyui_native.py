@@ -19,8 +19,8 @@ from magicface_pack.magicface_core.network.checkpoint import Checkpoint, load_ch
 from magicface_pack.magicface_core.network.info import CheckpointInfo
 from magicface_pack.magicface_core.network.tiny import write_tiny_checkpoint
 from magicface_pack.nodes import memory
-from magicface_pack.nodes.native import MagicFaceConditioning
-from magicface_pack.nodes.native_loading import NativeModel, load_native
+from magicface_pack.nodes.native.loading import NativeModel, load_native
+from magicface_pack.nodes.native.nodes import MagicFaceConditioning
 from safetensors.torch import load_file, save_file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "network"
