@@ -18,7 +18,6 @@ import argparse
 import functools
 import logging
 import multiprocessing
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -38,6 +37,7 @@ from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.pictures.resampling import reduce_to
 
+from ..shards.atomic import whole_file
 from ..synthetic import (
     HeadModel,
     Identity,
@@ -127,10 +127,8 @@ def write_shards(folder: Path, seeds: range, checkpoint: Path, workers: int = 1)
 
 def _write_shard(path: Path, seeds: range, checkpoint: Path) -> None:
     rows = [painted_set(seed, checkpoint) for seed in seeds]
-    temporary = path.with_name(f".{path.stem}.part")
-    with temporary.open("wb") as file:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **{key: np.stack([row[key] for row in rows]) for key in rows[0]})  # type: ignore[arg-type]
-    os.replace(temporary, path)
 
 
 @functools.cache
