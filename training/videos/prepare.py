@@ -156,7 +156,7 @@ class _Work:
             else:
                 fit.append(cropped)
         embeddings = [self.perception.embed(picture, cropped.face) for cropped in fit]
-        boxes = [box_of(cropped.face) for cropped in fit]
+        boxes = [box_of(cropped.face) / (2 * self.size) for cropped in fit]
         tracks = self.tracker.link(scene, frame.time, boxes, embeddings)
         for cropped, embedding, track in zip(fit, embeddings, tracks, strict=True):
             self.frames.append(self.record(frame, scene, track, cropped, embedding))

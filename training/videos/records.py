@@ -182,7 +182,8 @@ class PreparedVideo:
     parser      backend of the masks, "" without frames
     seconds     duration as far as it was read
     rotation    degrees clockwise by which the frames were turned upright, as the file asks
-    width, height  of the upright frames in pixels
+                (mirrored ones after left and right have changed places)
+    width, height  of the upright frames in pixels, of the last one where they change
     sampled     frames looked at
     """
 

@@ -61,7 +61,7 @@ class Tracker:
         Args:
             scene: of the frame.
             time: of the frame, seconds.
-            boxes: [4] x1, y1, x2, y2 each.
+            boxes: [4] x1, y1, x2, y2 each, as shares of the frame's width and height.
             embeddings: [128] each.
         """
         within = [t for t in self.tracks if t.scene == scene and time - t.time <= MOST_ABSENT]
