@@ -34,11 +34,12 @@ JSON_VERSION = 1
 
 @dataclass(frozen=True)
 class ActionUnit:
-    """One action unit: FACS number and name, plain words, and the muscle that makes it."""
+    """One action unit: FACS number and name, plain words, a word or two, its muscle."""
 
     number: int
     name: str
     plain: str
+    short: str
     muscle: str
 
     @property
@@ -46,30 +47,53 @@ class ActionUnit:
         """The usual short name, for instance "AU12"."""
         return f"AU{self.number}"
 
+    @property
+    def label(self) -> str:
+        """What a slider is called, for instance "AU12 smile"."""
+        return f"{self.code} {self.short}"
+
 
 ACTION_UNITS: tuple[ActionUnit, ...] = (
-    ActionUnit(1, "Inner Brow Raiser", "inner brows up", "frontalis, pars medialis"),
-    ActionUnit(2, "Outer Brow Raiser", "outer brows up", "frontalis, pars lateralis"),
+    ActionUnit(1, "Inner Brow Raiser", "inner brows up", "inner brows", "frontalis, pars medialis"),
+    ActionUnit(
+        2, "Outer Brow Raiser", "outer brows up", "outer brows", "frontalis, pars lateralis"
+    ),
     ActionUnit(
         4,
         "Brow Lowerer",
         "brows down and together",
+        "frown",
         "corrugator supercilii, depressor supercilii, depressor glabellae",
     ),
-    ActionUnit(5, "Upper Lid Raiser", "eyes wide open", "levator palpebrae superioris"),
-    ActionUnit(6, "Cheek Raiser", "cheeks up, eyes narrowed", "orbicularis oculi, pars orbitalis"),
-    ActionUnit(9, "Nose Wrinkler", "wrinkled nose", "levator labii superioris alaeque nasi"),
-    ActionUnit(12, "Lip Corner Puller", "smile", "zygomaticus major"),
-    ActionUnit(15, "Lip Corner Depressor", "mouth corners down", "depressor anguli oris"),
-    ActionUnit(17, "Chin Raiser", "chin pushed up", "mentalis"),
-    ActionUnit(20, "Lip Stretcher", "lips stretched sideways", "risorius, platysma"),
+    ActionUnit(
+        5, "Upper Lid Raiser", "eyes wide open", "eyes wide", "levator palpebrae superioris"
+    ),
+    ActionUnit(
+        6,
+        "Cheek Raiser",
+        "cheeks up, eyes narrowed",
+        "cheeks up",
+        "orbicularis oculi, pars orbitalis",
+    ),
+    ActionUnit(
+        9, "Nose Wrinkler", "wrinkled nose", "nose wrinkle", "levator labii superioris alaeque nasi"
+    ),
+    ActionUnit(12, "Lip Corner Puller", "smile", "smile", "zygomaticus major"),
+    ActionUnit(
+        15, "Lip Corner Depressor", "mouth corners down", "corners down", "depressor anguli oris"
+    ),
+    ActionUnit(17, "Chin Raiser", "chin pushed up", "chin raise", "mentalis"),
+    ActionUnit(20, "Lip Stretcher", "lips stretched sideways", "lips wide", "risorius, platysma"),
     ActionUnit(
         25,
         "Lips Part",
         "lips apart",
+        "lips apart",
         "depressor labii inferioris, or mentalis and orbicularis oris relaxed",
     ),
-    ActionUnit(26, "Jaw Drop", "mouth open", "masseter, temporalis, medial pterygoid relaxed"),
+    ActionUnit(
+        26, "Jaw Drop", "mouth open", "mouth open", "masseter, temporalis, medial pterygoid relaxed"
+    ),
 )
 
 _SLOTS: dict[str, int] = {unit.code: slot for slot, unit in enumerate(ACTION_UNITS)}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..magicface_core.aus import ACTION_UNITS, AUDelta
+from ..magicface_core.aus import AUDelta
 from ..magicface_core.drawing.charts import intensity_charts
 from ..magicface_core.expressions.building import (
     PRESET_NAMES,
@@ -22,6 +22,7 @@ from ..magicface_core.perception.backends import AUTO
 from ..magicface_core.pictures.images import channels_last, to_tensor
 from . import types
 from .backends import backend_choices, backend_fingerprint, validate_backend
+from .inputs import au_sliders
 from .memory import intermediate, perception
 from .previews import preview
 
@@ -111,21 +112,6 @@ class AUDeltaBuilder(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        sliders = [
-            io.Float.Input(
-                unit.code,
-                display_name=f"{unit.code} {unit.name} ({unit.plain})",
-                default=0.0,
-                min=AUDelta.minimum,
-                max=AUDelta.maximum,
-                step=0.1,
-                round=0.01,
-                display_mode=io.NumberDisplay.slider,
-                tooltip=f"{unit.name}: {unit.plain}. Muscle: {unit.muscle}. Positive is more, "
-                "negative is less than the face shows now; 2 to 5 is a clear change.",
-            )
-            for unit in ACTION_UNITS
-        ]
         return io.Schema(
             node_id="MagicFace_AUDeltaBuilder",
             display_name="AU Delta Builder",
@@ -149,7 +135,7 @@ class AUDeltaBuilder(io.ComfyNode):
                     round=0.01,
                     tooltip="How much of the preset.",
                 ),
-                *sliders,
+                *au_sliders(),
                 *(
                     io.Float.Input(
                         region,

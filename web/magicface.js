@@ -1,13 +1,15 @@
-/** Adds a drawn face to AU Delta Builder. The node works the same without this script. */
+/** Adds a drawn face to AU Delta Builder, and sets up the sliders of action units. The nodes work
+the same without this script. */
 
 import { app } from "../../scripts/app.js";
 import { FaceView } from "./face_view.mjs?v=0.3.0";
 import { NodeValues } from "./node_values.mjs?v=0.3.0";
+import { prepareSliders } from "./sliders.mjs?v=0.3.0";
 import { textsFor } from "./texts.mjs?v=0.3.0";
 
 const NODE = "MagicFace_AUDeltaBuilder";
 const MINIMUM_HEIGHT = 300;
-const MINIMUM_WIDTH = 400; // room for the names of the sliders
+const MINIMUM_WIDTH = 400; // room for sliders beside their names
 const POLL_MILLISECONDS = 300;
 
 const presets = fetch(new URL("./presets.json", import.meta.url), { cache: "no-cache" })
@@ -68,6 +70,7 @@ function after(target, name, then) {
 app.registerExtension({
   name: "MagicFace.FaceWidget",
   nodeCreated(node) {
+    if (node.comfyClass?.startsWith("MagicFace_")) prepareSliders(node);
     if (node.comfyClass === NODE) addFace(node);
   },
 });

@@ -21,7 +21,7 @@ export class NodeValues {
   /** Whether a link, not the widget, gives this value (or it cannot be set at all). */
   isLinked(name) {
     const input = this.node.inputs?.find((slot) => (slot.widget?.name ?? slot.name) === name);
-    return input?.link != null;
+    return input?.link != null; // null or undefined: none
   }
 
   isFixed(code) {
@@ -70,8 +70,7 @@ export class NodeValues {
   set(code, value) {
     const widget = this.find(code);
     if (this.isFixed(code) || !Number.isFinite(value)) return false;
-    const { min = -LIMIT, max = LIMIT } = widget.options ?? {};
-    const next = Math.round(Math.max(min, Math.min(max, value)) * 10) / 10 + 0;
+    const next = Math.round(bounded(value) * 10) / 10 + 0;
     const previous = widget.value;
     if (next === previous) return false;
     widget.value = next;

@@ -168,6 +168,8 @@ def test_sliders_carry_the_words_of_people(schemas: dict[str, Schema]) -> None:
     assert numbers == [1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26]
     for field, options in sliders:
         assert (options["min"], options["default"], options["max"]) == (-10.0, 0.0, 10.0)
-        assert options["display"] == "slider"
-        assert options["display_name"].startswith(field)
-    assert dict(sliders)["AU12"]["display_name"] == "AU12 Lip Corner Puller (smile)"
+        assert options["display"] == "gradientslider"
+        code, *words = options["display_name"].split()
+        assert code == field
+        assert 1 <= len(words) <= 2
+    assert dict(sliders)["AU12"]["display_name"] == "AU12 smile"

@@ -27,6 +27,10 @@ def test_every_unit_is_described() -> None:
     for unit in ACTION_UNITS:
         assert unit.name and unit.plain and unit.muscle
     assert len({unit.plain for unit in ACTION_UNITS}) == 12
+    labels = {unit.code: unit.label for unit in ACTION_UNITS}
+    assert labels["AU12"] == "AU12 smile"
+    assert len(set(labels.values())) == 12
+    assert max(map(len, labels.values())) <= 18  # what fits beside a slider
 
 
 def test_values_take_the_place_of_their_unit() -> None:
