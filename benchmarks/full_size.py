@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from magicface_training.evaluation.provenance import machine, versions
 from plain_evaluation import evaluate
-from random_checkpoint import PLAIN_VAE, VAE_FILE, keep, write
+from random_checkpoint import PLAIN_VAE, VAE_FILE, write
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -34,6 +34,7 @@ from magicface_core.editing.identity import ProjectedIdentity, encode_identities
 from magicface_core.editing.sampling import decode, encode_background, predict, sample
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.reference_attention import identity_features, project_reference
+from magicface_core.network.streaming import write_tensors
 
 GUIDANCE, TIMESTEP = 3.0, 500
 AGREEMENT = 1e-4  # of the largest value
@@ -148,7 +149,7 @@ def one_step(folder: Path) -> dict[str, Any]:
         "picture": picture,
         **predictions(checkpoint, given, identity.latents, background),
     }
-    keep(found, folder / "library.safetensors")
+    write_tensors(folder / "library.safetensors", found)
     names = ("encode_seconds", "guided_step_seconds", "decode_seconds")
     times = [round(b - a, 2) for a, b in itertools.pairwise(clock)]
     return {**dict(zip(names, times, strict=True)), "edit_peak_bytes": edit_peak}
@@ -182,7 +183,7 @@ def plain(folder: Path) -> dict[str, Any]:
     """The same by stock layers, read from the same files by other code."""
     given = load_file(folder / "inputs.safetensors")
     places = (folder / PLAIN_VAE, folder / "ID_enc", folder / "denoising_unet")
-    keep(evaluate(*places, given, TIMESTEP, GUIDANCE), folder / "plain.safetensors")
+    write_tensors(folder / "plain.safetensors", evaluate(*places, given, TIMESTEP, GUIDANCE))
     return {}
 
 

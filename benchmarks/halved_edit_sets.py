@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from magicface_training.data.errors import DataError
 
+from magicface_core.files import whole_file
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,10 +46,8 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     side = round(bits.shape[-1] ** 0.5)
     halved = _blocks(bits.reshape(*bits.shape[:-1], side, side)).max((-3, -1))
     arrays["mask"] = np.packbits(halved.reshape(*bits.shape[:-1], -1), axis=-1)
-    part = path.with_name(f".{path.name}")
-    with part.open("wb") as file:
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    part.replace(path)
 
 
 def _blocks(pictures: np.ndarray) -> np.ndarray:

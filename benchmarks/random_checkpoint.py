@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from magicface_core.files import write_file
 from magicface_core.network.ldm import layer_table, to_ldm
+from magicface_core.network.streaming import write_tensors
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 VAE_FILE, PLAIN_VAE = "stable-diffusion.safetensors", "vae-of-diffusers"
@@ -55,16 +56,16 @@ def write(folder: Path, small: bool, disk: str) -> dict[str, Any]:
             network = kind.from_config({**config, **unsaid})
         tensors = dict(random_weights(network, seed, getattr(torch, disk)))
         (folder / name).mkdir()
-        (folder / name / "config.json").write_text(json.dumps(config))
-        save_file(tensors, folder / name / WEIGHTS, {"format": "pt"})
+        write_file(folder / name / "config.json", json.dumps(config))
+        write_tensors(folder / name / WEIGHTS, tensors)
     original = to_ldm(tensors, layer_table(len(vae["block_out_channels"]), vae["layers_per_block"]))
     as_convolutions = {
         f"first_stage_model.{key}": t[..., None, None] if ".attn_" in key and t.ndim == 2 else t
         for key, t in original.items()
     }
-    keep(as_convolutions, folder / VAE_FILE)
+    write_tensors(folder / VAE_FILE, as_convolutions)
     given = inputs(unet["cross_attention_dim"], SMALL_SIDE if small else SIDE)
-    save_file(given, folder / "inputs.safetensors")
+    write_tensors(folder / "inputs.safetensors", given)
     return {"disk_bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())}
 
 
@@ -95,8 +96,3 @@ def inputs(width: int, side: int) -> dict[str, Tensor]:
         "prompt": torch.randn(1, 77, width, generator=generator),
         "delta": delta,
     }
-
-
-def keep(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write tensors, views included."""
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)

@@ -34,11 +34,12 @@ from torch.nn import functional as F
 from magicface_core import MagicFace
 from magicface_core.aus import DEMO_EDITS
 from magicface_core.editing.rendering import RenderOptions, encode_identities, render
+from magicface_core.files import write_file
 from magicface_core.framing.background import background_frames
 from magicface_core.framing.crops import FaceCrops, crop_faces
 from magicface_core.framing.framing import Framing
 from magicface_core.pasting.frames import paste_frames
-from magicface_core.pictures.images import load_image, to_tensor, to_uint8
+from magicface_core.pictures.images import load_image, save_image, to_tensor, to_uint8
 
 PHOTOGRAPHS = Path(__file__).parents[1] / "tests" / "photographs"
 BAND = 0.03
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     print(table(rows))
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_file(args.json, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
     return int(broken(rows))
 
@@ -250,7 +251,7 @@ def save_strip(case: Case, path: Path) -> None:
     pictures = [case.picture, *(case.pasted(case.edit, way)[0] for way in ("hard", "soft"))]
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = [to_uint8(crop.extract(picture, 512)) for picture in pictures]
-    Image.fromarray(np.concatenate(shown, 1)).save(path)
+    save_image(np.concatenate(shown, 1), path)
 
 
 def broken(rows: Sequence[dict[str, Any]]) -> bool:

@@ -6,6 +6,7 @@ Everything is made by the library from the packaged portrait, with the packaged 
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from magicface_core.drawing.text import as_picture
 from magicface_core.editing.rendering import RenderOptions, encode_identities, render
 from magicface_core.expressions.animation import animate, sweep
 from magicface_core.expressions.presets import load_presets
+from magicface_core.files import write_file
 from magicface_core.framing.background import background_frames
 from magicface_core.framing.crops import CroppedFaces, crop_faces, estimate_frames
 from magicface_core.framing.framing import Framing
@@ -104,14 +106,17 @@ def save(image: Image.Image, path: Path) -> None:
     if image.width > WIDTH:
         height = round(image.height * WIDTH / image.width)
         image = image.resize((WIDTH, height), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
     if path.suffix == ".png":
-        image.quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+        image.quantize(64, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     for quality in QUALITIES if path.suffix == ".jpg" else ():
-        image.save(path, quality=quality, optimize=True, progressive=True)
-        if path.stat().st_size <= MOST_BYTES:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=quality, optimize=True, progressive=True)
+        if file.tell() <= MOST_BYTES:
             break
-    if path.stat().st_size > MOST_BYTES:
-        raise SystemExit(f"{path.name} has {path.stat().st_size} bytes, more than {MOST_BYTES}.")
+    if file.tell() > MOST_BYTES:
+        raise SystemExit(f"{path.name} has {file.tell()} bytes, more than {MOST_BYTES}.")
+    write_file(path, file.getvalue())
 
 
 def _two_people(portrait: Tensor) -> Tensor:

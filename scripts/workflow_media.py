@@ -23,6 +23,8 @@ from comfyui_graphs import Graph
 from comfyui_server import Server, find_installation, make_base
 from PIL import Image, ImageSequence
 
+from magicface_core.files import whole_file, write_file
+
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = ROOT / "workflows"
 SAMPLES = ROOT / "web" / "samples"
@@ -59,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 save_thumbnail(THUMBNAILS[name](found), name)
                 if name == NATIVE:
                     own = json.loads((WORKFLOWS / "api" / f"{OWN}.json").read_text("utf-8"))
-                    compare(results(client, own), found).save(COMPARISON, quality=QUALITIES[0])
+                    with whole_file(COMPARISON) as unfinished:
+                        picture = compare(results(client, own), found)
+                        picture.save(unfinished, "JPEG", quality=QUALITIES[0])
     return 0
 
 
@@ -69,7 +73,7 @@ def write_twin(name: str, schemas: Mapping[str, Any]) -> Json:
     twin: Json = convert_ui_to_api(template, dict(schemas))
     text = json.dumps(twin, indent=2, ensure_ascii=False) + "\n"
     (WORKFLOWS / "api").mkdir(exist_ok=True)
-    (WORKFLOWS / "api" / f"{name}.json").write_text(text, encoding="utf-8")
+    write_file(WORKFLOWS / "api" / f"{name}.json", text)
     return twin
 
 
@@ -218,7 +222,7 @@ def save_thumbnail(picture: Image.Image, name: str) -> None:
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=quality, optimize=True)
         if file.tell() <= MOST_BYTES:
-            (WORKFLOWS / f"{name}.jpg").write_bytes(file.getvalue())
+            write_file(WORKFLOWS / f"{name}.jpg", file.getvalue())
             return
     raise ValueError(f"The thumbnail of {name} is larger than {MOST_BYTES} bytes.")
 

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from magicface_core.files import write_file
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.network.checkpoint import load_autoencoder
-from magicface_core.network.weights import write_tensors
+from magicface_core.network.streaming import write_tensors
 
 from .data.edit_sets import EditSets
 from .settings import ConfigError
@@ -127,7 +128,7 @@ def write(vae: PatchAutoencoder, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"_class_name": "PatchAutoencoder"}
     settings.update({k: v for k, v in vae.config.items() if not k.startswith("_")})
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    write_file(folder / "config.json", json.dumps(settings, indent=2) + "\n")
     write_tensors(folder / "diffusion_pytorch_model.safetensors", vae.state_dict())
     logger.info("autoencoder in %s", folder)
 

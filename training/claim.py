@@ -12,7 +12,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from magicface_core.errors import MagicFaceError, OutputError
+from magicface_core.errors import MagicFaceError
+from magicface_core.files import cannot_write, write_file
+
+from .folders import make_folder
 
 LOCK, HOLDER = ".run.lock", ".run.txt"
 
@@ -35,23 +38,19 @@ def claim_folder(folder: Path, leftovers: Sequence[str] = ()) -> Iterator[None]:
         FolderInUseError: another run holds the folder; the message names it.
         OutputError: the folder cannot be written to.
     """
+    make_folder(folder)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        (folder / HOLDER).write_text(_this_run(), encoding="utf-8")
-        _remove(folder, leftovers)
     except Timeout as error:
         raise FolderInUseError(
             f'{_holder(folder)} uses "{folder}". Let it end or stop it, or choose another folder.'
         ) from error
     except OSError as error:
-        lock.release()
-        raise OutputError(
-            f'"{folder}" cannot be written: {error.strerror or error}. Make room or choose another '
-            "folder."
-        ) from error
+        raise cannot_write(folder, error) from error
     try:
+        write_file(folder / HOLDER, _this_run())
+        _remove(folder, leftovers)
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
@@ -61,11 +60,14 @@ def claim_folder(folder: Path, leftovers: Sequence[str] = ()) -> Iterator[None]:
 
 
 def _remove(folder: Path, leftovers: Sequence[str]) -> None:
-    for left in (path for pattern in leftovers for path in folder.glob(pattern)):
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink()
+    try:
+        for left in (path for pattern in leftovers for path in folder.glob(pattern)):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _this_run() -> str:

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 from magicface_core.errors import MagicFaceError, OutputError
+from magicface_core.files import cannot_write
 from magicface_core.network import merge_checkpoint, save_checkpoint
 from magicface_core.network.info import CheckpointInfo
 
@@ -141,7 +142,7 @@ def write_checkpoint(
             shutil.rmtree(out)
         os.replace(folder, out)
     except OSError as error:
-        raise OutputError(f'"{out}" cannot be written: {error.strerror or error}.') from error
+        raise cannot_write(out, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return out

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from magicface_core.errors import MagicFaceError
-from magicface_core.network.weights import write_tensors
+from magicface_core.network.streaming import write_tensors
 
 from .data.samples import Batch, CachedLatents
 from .objective import Draw
@@ -26,7 +26,7 @@ def save_batch(path: Path, batch: Batch, drawn: Draw, facts: dict[str, float | i
     """
     tensors = {**_tensors("batch", batch), **_tensors("draw", drawn)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, tensors, {"format": "pt", "facts": json.dumps(facts)})
+    write_tensors(path, tensors, {"facts": json.dumps(facts)})
     return path
 
 

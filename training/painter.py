@@ -30,7 +30,7 @@ from magicface_core.errors import MagicFaceError
 from magicface_core.network import load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.network.painter import LUMA, Painter, Scene, brightness, hues, statistics
-from magicface_core.network.weights import write_tensors
+from magicface_core.network.streaming import write_tensors
 
 from .autoencoder import write
 from .data.painted_edits import LIGHT, SCALE, PaintedEdits, PaintedSets

@@ -1,8 +1,8 @@
 """Saving and resuming a run.
 
 A state folder ``state-<step>`` holds safetensors and JSON, except the optimiser's moments, which
-torch writes and reads with ``weights_only=True``. It is written under a temporary name, flushed to
-the disk and renamed when complete; ``trainer.json`` keeps the checksum of each file, and a folder
+torch writes and reads with ``weights_only=True``. It is filled under a temporary name and renamed
+when complete; ``trainer.json`` keeps the checksum of each file, and a folder
 that does not match is passed over for the one before it. So a run that is killed at any moment
 loses at most the steps since the last save.
 """
@@ -23,12 +23,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from magicface_core.errors import MagicFaceError
-from magicface_core.files import file_sha256
-from magicface_core.network.weights import write_tensors
+from magicface_core.errors import MagicFaceError, OutputError
+from magicface_core.files import UNFINISHED, file_sha256, whole_file, write_file
+from magicface_core.network.streaming import write_tensors
 
 from .averaging import WeightAverage
-from .durable import flush, flush_folder
+from .folders import flush_folder
 from .networks import Networks
 from .settings import ConfigError
 
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 NETWORKS, AVERAGE = "networks.safetensors", "average.safetensors"
 OPTIMIZER, TRAINER = "optimizer.pt", "trainer.json"
-LEFTOVERS = ("partial-*",)  # of runs that were killed while they saved
+LEFTOVERS = ("partial-*", UNFINISHED)  # of runs that were killed while they saved
 
 
 class StateError(MagicFaceError):
@@ -133,7 +133,7 @@ def save(output: Path, state: TrainState, facts: Facts, keep: int) -> Path:
         _check_room(output, state)
         _write(temporary, state, facts)
         _replace(temporary, folder)
-    except (OSError, SafetensorError, RuntimeError) as error:  # torch.save raises RuntimeError
+    except (OSError, OutputError, RuntimeError) as error:  # torch.save raises RuntimeError
         shutil.rmtree(temporary, ignore_errors=True)
         good = states(output)
         raise StateError(
@@ -151,11 +151,9 @@ def _write(folder: Path, state: TrainState, facts: Facts) -> None:
     write_tensors(folder / NETWORKS, state.networks.state_dict())
     if state.average is not None:
         write_tensors(folder / AVERAGE, state.average.shadow)
-    with (folder / OPTIMIZER).open("wb") as file:
+    with whole_file(folder / OPTIMIZER) as unfinished, unfinished.open("wb") as file:
         torch.save(state.optimizer.state_dict(), file)
     files = sorted(path for path in folder.iterdir())
-    for path in files:
-        flush(path)
     tree = {
         "format": FORMAT,
         "step": state.step,
@@ -166,8 +164,7 @@ def _write(folder: Path, state: TrainState, facts: Facts) -> None:
         "scaler": None if state.scaler is None else state.scaler.state_dict(),
         "files": {path.name: file_sha256(path) for path in files},
     }
-    (folder / TRAINER).write_text(json.dumps(tree, indent=2), encoding="utf-8")
-    flush(folder / TRAINER)
+    write_file(folder / TRAINER, json.dumps(tree, indent=2))
     flush_folder(folder)
 
 

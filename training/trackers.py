@@ -22,6 +22,8 @@ import psutil
 import torch
 from accelerate import Accelerator
 
+from magicface_core.files import write_file
+
 from .settings import ConfigError
 
 LOG = "log.jsonl"
@@ -97,9 +99,7 @@ def _drop_after(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):
             continue
-    temporary = path.with_suffix(".partial")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    write_file(path, "".join(kept))
 
 
 class Meter:

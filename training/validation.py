@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from magicface_core.network.autoencoder import decode_latents
+from magicface_core.pictures.images import save_image
 
 from .averaging import WeightAverage
 from .config import ObjectiveConfig, TrainConfig
@@ -62,7 +63,7 @@ class Validator:
         if grid is not None:
             folder = Path(self.config.run.output) / FOLDER
             folder.mkdir(parents=True, exist_ok=True)
-            grid.save(folder / f"{step:08d}.png")
+            save_image(grid, folder / f"{step:08d}.png")
         return values | response, grid
 
     def _batches(self) -> Iterator[Batch]:

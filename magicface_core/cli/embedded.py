@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files import file_sha256
+from ..files import file_sha256, write_file
 
 CHECKSUMS = "SHA256SUMS"
 REQUIRED = (
@@ -60,7 +60,7 @@ def write_checksums(assets: Path) -> None:
     """Write SHA256SUMS anew for every file there is; run it after changing an asset."""
     present = [asset for asset in embedded_assets(assets) if asset.state != "missing"]
     lines = [f"{asset.sha256}  {asset.file}\n" for asset in present]
-    (assets / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    write_file(assets / CHECKSUMS, "".join(lines))
 
 
 def _state(assets: Path, name: str, expected: str | None) -> AssetState:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..downloads.catalogue import PROMPT_FILE, Model, ModelFile
-from ..downloads.records import Record, record_path, sha256_of, write_record
+from ..downloads.records import Record, record_path, write_record
 from ..downloads.store import Store
 from ..errors import ModelError
-from ..files import check_destination
+from ..files import check_destination, file_sha256
 
 Report = Callable[[int], object]
 
@@ -54,13 +54,13 @@ def convert_model(
 
 
 def _convert_pickle(source: Path, target: Path, file: ModelFile, _: Report | None) -> None:
-    from .half import write_safely
+    from ..network.streaming import write_tensors
     from .layouts import LAYOUTS
     from .pickles import read_pickled_tensors
 
     check_destination(target)
     tensors = read_pickled_tensors(source, LAYOUTS[file.name](), file.limit)
-    write_safely(target, tensors, {"format": "pt"})
+    write_tensors(target, tensors)
 
 
 def _convert_half(source: Path, target: Path, _: ModelFile, report: Report | None) -> None:
@@ -105,8 +105,8 @@ def _require_whole(store: Store, model: Model, file: ModelFile) -> None:
 
 
 def _record(source: Path, target: Path, file: ModelFile) -> None:
-    made_of = sha256_of(source)
-    record = Record(file.address, target.stat().st_size, sha256_of(target), derived_from=made_of)
+    made_of = file_sha256(source)
+    record = Record(file.address, target.stat().st_size, file_sha256(target), derived_from=made_of)
     write_record(target, record)
 
 

@@ -6,18 +6,16 @@ whole or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import ModelError, OutputError
-from ..files import check_destination
+from ..errors import ModelError
 from ..network.streaming import Planned, write_stream
-from ..network.weights import Entry, read_entries, read_metadata, write_tensors
+from ..network.weights import Entry, read_entries, read_metadata
 
 _SINGLE, _HALF = "F32", "F16"
 _HALF_MAX = 65504.0
@@ -78,12 +76,3 @@ def _check_range(tensor: Tensor, name: str, source: Path) -> None:
             f"{source}: {name} reaches {largest:g}, float16 ends at {_HALF_MAX:g}; keep this file "
             "in float32."
         )
-
-
-def write_safely(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; raises OutputError."""
-    check_destination(path)
-    try:
-        write_tensors(path, tensors, metadata)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f'"{path}" cannot be written: {error}.') from error

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..errors import CheckpointError, ModelError
 from ..network.parts import PROMPT, PROMPT_KEY
+from ..network.streaming import write_tensors
 from ..network.weights import read_config, read_header
-from .half import write_safely
 
 ENCODER, TOKENIZER = "text_encoder", "tokenizer"
 MAX_WIDTH = 4096
@@ -38,7 +38,7 @@ def write_prompt_embedding(folder: Path, target: Path) -> Path:
         )
     if not torch.isfinite(embedding).all():
         raise ModelError(f"{folder} gives values that are not finite; fetch it again.")
-    write_safely(target, {PROMPT_KEY: embedding}, {"format": "pt", "prompt": PROMPT})
+    write_tensors(target, {PROMPT_KEY: embedding}, {"prompt": PROMPT})
     return target
 
 

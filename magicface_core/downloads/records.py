@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -94,16 +94,6 @@ def blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(CHUNK):
             yield block
-
-
-def sha256_of(path: Path, report: Callable[[int], object] | None = None) -> str:
-    """The sha256 of a file; ``report`` is told the bytes of each piece."""
-    digest = hashlib.sha256()
-    for block in blocks(path):
-        digest.update(block)
-        if report is not None:
-            report(len(block))
-    return digest.hexdigest()
 
 
 def git_blob_of(path: Path) -> str:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ModelError
+from ..files import file_sha256
 from .catalogue import Model, ModelFile, find_model
-from .records import Record, git_blob_of, read_record, record_path, sha256_of, write_record
+from .records import Record, git_blob_of, read_record, record_path, write_record
 
 VARIABLE = "MAGICFACE_MODELS"
 PART_SUFFIX = ".part"
@@ -126,7 +127,7 @@ class Store:
             return "corrupt"
         if file.git_blob is not None and git_blob_of(path) != file.git_blob:
             return "corrupt"
-        sha256, record = sha256_of(path), read_record(path)
+        sha256, record = file_sha256(path), read_record(path)
         expected = file.sha256 or (record.sha256 if record else None)
         if expected is not None:
             return "ok" if sha256 == expected else "corrupt"
@@ -141,10 +142,10 @@ class Store:
         record = read_record(path)
         if record is None:
             write_record(
-                path, Record(file.address, path.stat().st_size, sha256_of(path), None, True)
+                path, Record(file.address, path.stat().st_size, file_sha256(path), None, True)
             )
             return "recorded"
-        return "ok" if record.sha256 == sha256_of(path) else "corrupt"
+        return "ok" if record.sha256 == file_sha256(path) else "corrupt"
 
     def _whole(self, path: Path, size: int | None) -> bool:
         """Whether a file exists in the size that the catalogue, or else its record, says."""

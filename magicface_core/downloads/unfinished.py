@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ModelError
-from ..files import write_file
+from ..files import put_in_place, write_file
 from .catalogue import ModelFile
 from .records import blocks, is_sha256, read_small_json
 from .store import PART_NOTE_SUFFIX, Store
@@ -91,9 +90,7 @@ class Unfinished:
 
     def move_to(self, path: Path) -> None:
         """Give the complete file its name."""
-        with self.path.open("rb+") as part:
-            os.fsync(part.fileno())
-        os.replace(self.path, path)
+        put_in_place(self.path, path)
         self._note.unlink(missing_ok=True)
 
 

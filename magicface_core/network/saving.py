@@ -11,12 +11,13 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from ..files import write_file
 from .attribute_controller import ConvolutionController
 from .autoencoder import Autoencoder
 from .identity_paths import IdentityEncoder
 from .info import CheckpointInfo
+from .streaming import write_tensors
 from .unet import to_released_keys
-from .weights import write_tensors
 
 
 def save_checkpoint(
@@ -46,10 +47,9 @@ def save_checkpoint(
             dtype,
         )
     write_tensors(folder / "prompt_embeds.safetensors", {"prompt_embeds": prompt_embeds.float()})
-    (folder / "scheduler_config.json").write_text(
-        json.dumps(dict(scheduler_config), indent=2) + "\n"
-    )
-    (folder / "magicface.json").write_text(info.to_json())
+    schedule = json.dumps(dict(scheduler_config), indent=2)
+    write_file(folder / "scheduler_config.json", schedule + "\n")
+    write_file(folder / "magicface.json", info.to_json())
 
 
 def _save_module(
@@ -64,7 +64,7 @@ def _save_module(
         "_class_name": kind.__name__,
         **{k: v for k, v in config.items() if not k.startswith("_")},
     }
-    (folder / "config.json").write_text(json.dumps(settings, indent=2, default=list) + "\n")
+    write_file(folder / "config.json", json.dumps(settings, indent=2, default=list) + "\n")
     write_tensors(
         folder / "diffusion_pytorch_model.safetensors", {k: v.to(dtype) for k, v in tensors.items()}
     )

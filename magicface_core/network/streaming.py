@@ -1,28 +1,22 @@
-"""Writing a safetensors file one tensor after the other.
-
-Memory is that of one tensor, whatever the size of the file, and the file appears whole or not at
-all.
-"""
+"""Writing safetensors: one tensor after the other, in the memory of one."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 
 from ..errors import OutputError
-from ..files import check_destination
+from ..files import whole_file
 from .weights import METADATA, TYPES, WEIGHT_KINDS, Entry
 
-_SPARE = 64 * 1024**2
+KINDS = {dtype: kind for kind, dtype in TYPES.items()}
 _ALIGNMENT = 8
 
 
@@ -55,32 +49,36 @@ def write_stream(
     Raises OutputError where there is no room or the folder cannot be written; what ``contents``
     raises passes through. Nothing is left behind then.
     """
-    check_destination(target)
-    _check_room(target.parent, sum(tensor.size for tensor in plan))
-    unfinished = target.with_name(f".{uuid4().hex}.part")
-    try:
-        with unfinished.open("xb") as writer:
-            writer.write(_header(plan, metadata))
-            for tensor, content in zip(plan, contents, strict=True):
-                if len(content) != tensor.size:
-                    raise ValueError(f"{tensor.name}: {len(content)} bytes, planned {tensor.size}")
-                writer.write(content)
-            writer.flush()
-            os.fsync(writer.fileno())
-        os.replace(unfinished, target)
-    except OSError as error:
-        raise OutputError(f'"{target}" cannot be written: {error.strerror or error}.') from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(target) as unfinished, unfinished.open("wb") as writer:
+        _check_room(target.parent, sum(tensor.size for tensor in plan))
+        writer.write(_header(plan, metadata))
+        for tensor, content in zip(plan, contents, strict=True):
+            if len(content) != tensor.size:
+                raise ValueError(f"{tensor.name}: {len(content)} bytes, planned {tensor.size}")
+            writer.write(content)
     return target
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> Path:
+    """Write tensors that are all there, each aligned to its type; returns the file.
+
+    Equal tensors and metadata give equal bytes. Raises OutputError as ``write_stream`` does.
+    """
+    names = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
+    plan = [
+        Planned(name, KINDS[tensor.dtype], tuple(tensor.shape), tensor.nbytes)
+        for name, tensor in ((name, tensors[name]) for name in names)
+    ]
+    return write_stream(path, plan, (tensor_bytes(tensors[name]) for name in names), metadata or {})
 
 
 def planned(name: str, entry: Entry, dtype: torch.dtype | None) -> Planned:
     """An entry of another file under a new name, in ``dtype`` (None: as it is)."""
     if dtype is None or entry.kind not in WEIGHT_KINDS:
         return Planned(name, entry.kind, entry.shape, entry.end - entry.start)
-    kind = next(kind for kind, known in TYPES.items() if known == dtype)
-    return Planned(name, kind, entry.shape, prod(entry.shape) * dtype.itemsize)
+    return Planned(name, KINDS[dtype], entry.shape, prod(entry.shape) * dtype.itemsize)
 
 
 def tensor_bytes(tensor: Tensor) -> bytes:
@@ -104,7 +102,7 @@ def _header(plan: Sequence[Planned], metadata: Mapping[str, str]) -> bytes:
 
 def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
-    if needed + _SPARE > free:
+    if needed > free:
         raise OutputError(
             f'{needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free in "{folder}"; make '
             "room first. Nothing was deleted."

@@ -1,4 +1,4 @@
-"""Reading and writing safetensors.
+"""Reading safetensors; ``streaming.py`` writes them.
 
 Shapes and keys are checked against the file's header before anything is loaded.
 """
@@ -6,7 +6,6 @@ Shapes and keys are checked against the file's header before anything is loaded.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -15,7 +14,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
@@ -279,19 +277,3 @@ def check_shapes(
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Assign tensors to a module built on the meta device."""
     module.load_state_dict(dict(tensors), strict=True, assign=True)
-
-
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write atomically: a temporary file beside the target, then a rename."""
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            temporary,
-            dict(metadata or {"format": "pt"}),
-        )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

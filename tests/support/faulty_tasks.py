@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 from made_up_frames import prepare_made_up
-from magicface_training.shards.atomic import whole_file
 from magicface_training.shards.tasks import TaskOutcome, VideoTask, prepare_one
+
+from magicface_core.files import whole_file
 
 FAULTS = "faults"
 

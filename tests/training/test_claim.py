@@ -93,7 +93,7 @@ def test_disk_full_at_the_start_holds_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OutputError, match="No space left"), claim_folder(tmp_path):
             pytest.fail("a full disk is no place for a run")
     with FileLock(tmp_path / ".run.lock", timeout=0):

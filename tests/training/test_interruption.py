@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import forks
 import magicface_training.state as state_module
@@ -17,10 +18,11 @@ from magicface_training.state import StateError, latest, read_trainer, states
 from magicface_training.train import train
 from runs import assert_same_state, log_lines
 
+from magicface_core import files
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
 STEPS = 4
-# Files whose flush ends a save's moments: average, networks, optimizer.pt, trainer.json.
-FLUSHES = 4
+FILES = 4  # of a state: average, networks, optimizer.pt, trainer.json
 
 
 def saving_each_step(configure: Callable[..., TrainConfig]) -> TrainConfig:
@@ -37,15 +39,17 @@ def reached(output: Path) -> int:
 
 
 def kill_at(function: str, call: int) -> None:
-    """End this process, as kill -9 does, at a call of a function of state.py."""
-    original, calls = getattr(state_module, function), iter(range(1, 1000))
+    """End this process, as kill -9 does, at a call of a function that writes a state."""
+    module = files if function == "put_in_place" else state_module
+    original, calls = getattr(module, function), iter(range(1, 1000))
 
-    def counting(*arguments: object) -> object:
-        if next(calls) == call:
+    def counting(*arguments: Any) -> object:
+        other = function == "put_in_place" and "partial-" not in str(arguments[-1])
+        if not other and next(calls) == call:
             os.kill(os.getpid(), signal.SIGKILL)
         return original(*arguments)
 
-    setattr(state_module, function, counting)
+    setattr(module, function, counting)
 
 
 def train_until_killed(config: TrainConfig, function: str, call: int) -> None:
@@ -59,9 +63,9 @@ def test_killed_at_any_moment_of_a_save(configure, straight: Path) -> None:
     output = Path(config.run.output)
     moments = [
         ("write_tensors", 1, 0),  # nothing is written of state 1
-        ("flush", 1, 0),  # all files are there, none is flushed
-        ("flush", FLUSHES + 1, 1),  # of state 2: state 1 is whole
-        ("flush", FLUSHES, 1),  # of state 2: its last file
+        ("put_in_place", 1, 0),  # the first file is there and has no name
+        ("put_in_place", FILES + 1, 1),  # of state 2: state 1 is whole
+        ("put_in_place", FILES, 1),  # of state 2: its last file
         ("_replace", 1, 1),  # state 2 only lacks its name
         ("flush_folder", 2, 2),  # state 2 has its name, which may not be on the disk yet
         ("write_tensors", 4, 3),  # halfway through state 4
@@ -70,9 +74,10 @@ def test_killed_at_any_moment_of_a_save(configure, straight: Path) -> None:
         code = forks.run(train_until_killed, config, function, call)
         assert code == -signal.SIGKILL, (function, call)
         assert reached(output) == expected, (function, call)
+    (output / ".0123.part").write_text("half")  # of a log or picture
     train(config, resume=True)
     assert_same_state(straight, output / f"state-{STEPS:08d}")
-    assert not list(output.glob("partial-*"))
+    assert not [*output.glob("partial-*"), *output.rglob(".*.part")]
     assert [line["step"] for line in log_lines(output)] == [1, 2, 3, 4]
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from magicface_core.files import file_sha256
 from magicface_core.network.autoencoder import Autoencoder
 from magicface_core.network.checkpoint import load_autoencoder
+from magicface_core.network.streaming import write_tensors
 
 from ..config import DataConfig
-from ..shards.atomic import whole_file
+from ..folders import make_folder
 from ..shards.writing import Shard
 from .errors import DataError
 from .latent_files import LatentRecord, autoencoder_key, latent_path, read_record, write_record
@@ -82,16 +82,8 @@ def _cache_shard(
     if record is not None and file_sha256(path) == record.sha256:
         return
     tensors = _encoded(prepared, shard, vae, flipped, batch)
-    metadata = {"shard": shard.sha256}  # one entry: their order in the file is not fixed
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as unfinished:
-            save_file(tensors, unfinished, metadata)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}; finished shards are kept, make room "
-            "and repeat the command"
-        ) from error
+    make_folder(path.parent)
+    write_tensors(path, tensors, {"shard": shard.sha256})
     write_record(
         path, LatentRecord(shard.sha256, file_sha256(path), path.stat().st_size, shard.rows)
     )

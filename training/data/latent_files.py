@@ -21,7 +21,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..shards.atomic import whole_file
+from magicface_core.files import write_file
+
 from ..shards.writing import Shard
 from .errors import DataError
 from .prepared import Prepared
@@ -71,8 +72,7 @@ def latent_path(folder: Path, split: str, shard: Shard, flipped: bool) -> Path:
 
 def write_record(path: Path, record: LatentRecord) -> None:
     """Note that the latents at ``path`` are finished."""
-    with whole_file(path.with_suffix(".json")) as unfinished:
-        unfinished.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    write_file(path.with_suffix(".json"), json.dumps(asdict(record)))
 
 
 def read_record(path: Path, shard: Shard) -> LatentRecord | None:

@@ -33,11 +33,11 @@ from magicface_core.aus import AU_ORDER
 from magicface_core.editing.identity import encode_identities
 from magicface_core.editing.sampling import encode_background, sample
 from magicface_core.errors import MagicFaceError
+from magicface_core.files import whole_file
 from magicface_core.network import Checkpoint, load_checkpoint
 from magicface_core.network.autoencoder import PatchAutoencoder
 from magicface_core.pictures.resampling import reduce_to
 
-from ..shards.atomic import whole_file
 from ..synthetic import (
     HeadModel,
     Identity,
@@ -127,7 +127,7 @@ def write_shards(folder: Path, seeds: range, checkpoint: Path, workers: int = 1)
 
 def _write_shard(path: Path, seeds: range, checkpoint: Path) -> None:
     rows = [painted_set(seed, checkpoint) for seed in seeds]
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
         np.savez(file, **{key: np.stack([row[key] for row in rows]) for key in rows[0]})  # type: ignore[arg-type]
 
 

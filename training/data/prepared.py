@@ -9,6 +9,8 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from magicface_core.files import put_in_place
+
 from ..config import DataConfig
 from ..shards.errors import ShardError
 from ..shards.manifest import FILE_NAME, Manifest, read_manifest
@@ -177,7 +179,7 @@ def fetch(address: str, folder: Path) -> Path:
             copy = os.path.join(own, name)
             downloader = litdata.downloader.get_downloader(parent, own, [])
             downloader.download_file(address, copy)
-            os.replace(copy, folder / name)
+            put_in_place(Path(copy), folder / name)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise DataError(
             f"cannot fetch {address}: {error}; check the address, the connection and the rights"

@@ -16,7 +16,6 @@ import argparse
 import functools
 import logging
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,6 +30,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from magicface_core.errors import MagicFaceError
+from magicface_core.files import whole_file
 from magicface_core.framing.background import jaw_dots
 from magicface_core.pictures.masks import grow_mask
 
@@ -231,16 +231,8 @@ def _dots(jaw: np.ndarray, points5: np.ndarray, size: int) -> np.ndarray:
 
 
 def _write(path: Path, arrays: Arrays, layout: Layout) -> None:
-    """A shard at once: a temporary file beside it, then a rename."""
-    temporary = path.with_name(f".{path.stem}.part")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays, scenes=np.array(layout.scenes))  # type: ignore[arg-type]
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, **arrays, scenes=np.array(layout.scenes))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

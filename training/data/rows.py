@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..shards.atomic import whole_file
+from magicface_core.errors import OutputError
+from magicface_core.files import write_file
+
 from .errors import DataError
 from .prepared import Prepared, file_name, open_litdata, verify_hint
 
@@ -151,11 +153,10 @@ def _write_index(folder: Path, prepared: Prepared) -> None:
     index = {"chunks": chunks, "config": config, "updated_at": "0"}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / "index.json") as unfinished:
-            unfinished.write_text(json.dumps(index), encoding="utf-8")
-    except OSError as error:
+        write_file(folder / "index.json", json.dumps(index))
+    except (OSError, OutputError) as error:
         raise DataError(
-            f"cannot write to {folder}: {error.strerror or error}; set data.scratch to a folder "
+            f"cannot write to {folder}: {error}; set data.scratch to a folder "
             "that can be written to"
         ) from error
 

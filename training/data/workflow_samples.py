@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from magicface_core.aus import AU_ORDER
+from magicface_core.files import whole_file
 
 from ..synthetic import HeadModel, sample_frame, sample_identity
 from ..synthetic.picture.render import render
@@ -40,14 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     smile = draw(model, SMILING_IDENTITY, SMILE, yaw=5.0, size=512, backdrop=19)
     save_jpeg(smile, folder / "magicface_smile.jpg")
     frames = [draw(model, TURNING_IDENTITY, {}, yaw, size=384, backdrop=9) for yaw in YAWS]
-    frames[0].save(
-        folder / "magicface_frames.webp",
-        save_all=True,
-        append_images=frames[1:],
-        duration=FRAME_MILLISECONDS,
-        quality=88,
-        method=6,
-    )
+    with whole_file(folder / "magicface_frames.webp") as unfinished:
+        frames[0].save(
+            unfinished,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=FRAME_MILLISECONDS,
+            quality=88,
+            method=6,
+        )
     return 0
 
 
@@ -83,7 +86,8 @@ def draw(
 
 
 def save_jpeg(picture: Image.Image, path: Path) -> None:
-    picture.save(path, quality=93, subsampling=0, optimize=True)
+    with whole_file(path) as unfinished:
+        picture.save(unfinished, "JPEG", quality=93, subsampling=0, optimize=True)
 
 
 if __name__ == "__main__":

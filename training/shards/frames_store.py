@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from magicface_core.files import file_sha256, write_file
+from magicface_core.files import file_sha256, whole_file, write_file
 
 from ..videos.records import FrameRecord, PreparedVideo, Rejection, Video, VideoSettings
-from .atomic import whole_file
 from .backdrop import backdrop
 from .schema import as_arrays, frame_schema, open_file, read_columns, write_rows
 

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import magicface_core
+from magicface_core.files import UNFINISHED
 
 from ..claim import claim_folder
+from ..folders import STAGING, make_folder, replace_folder, staging_folder
 from ..videos.records import Video, VideoSettings
-from .atomic import STAGING, make_folder, replace_folder, staging_folder
 from .card import write_card
 from .errors import ShardError, require
 from .frames_store import FrameStore, VideoRecord
@@ -40,7 +41,7 @@ from .writing import Labels, PairReader, Shard, write_split
 logger = logging.getLogger(__name__)
 
 FRAMES, REJECTED = "frames", "rejected.parquet"
-LEFTOVERS = (f"{STAGING}*", ".*.part", f"{FRAMES}/.*.part")  # of runs that were killed
+LEFTOVERS = (f"{STAGING}*", UNFINISHED, f"{FRAMES}/{UNFINISHED}")  # of runs that were killed
 VERSIONED = ("av", "numpy", "pillow", "pyarrow", "torch")
 MEGABYTE = 1 << 20
 Watch = Callable[[Iterator[TaskOutcome], int], Iterable[TaskOutcome]]

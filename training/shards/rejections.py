@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .atomic import whole_file
+from magicface_core.files import whole_file
+
 from .frames_store import FrameStore, VideoRecord
 from .schema import open_writer, rejected_schema
 

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from magicface_core.files import file_sha256
+from magicface_core.files import file_sha256, whole_file
 
-from .atomic import whole_file
 from .frames_store import FrameStore, VideoRecord
 from .pairing import Frame, Pair
 from .schema import PAIR_PICTURES, open_writer, pair_schema

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,13 +14,13 @@ import torch
 from hub_files import contents
 from safetensors.torch import load_file, save_file
 
-from magicface_core.conversion import half
 from magicface_core.conversion.convert import convert_model, pending
 from magicface_core.conversion.layouts import blazeface
 from magicface_core.downloads.catalogue import FACE_ALIGNMENT, OFFICIAL, SD15_VAE, Model
-from magicface_core.downloads.records import read_record, sha256_of
+from magicface_core.downloads.records import read_record
 from magicface_core.downloads.store import Store
 from magicface_core.errors import CheckpointError, ModelError, OutputError
+from magicface_core.files import file_sha256
 from magicface_core.network import load_checkpoint
 
 FOLDER = "backends/face-alignment"
@@ -51,7 +52,7 @@ def official(store: Store, tiny_checkpoint: Path) -> Path:
 
 
 def test_a_pickle_becomes_safetensors(store: Store, detector: Model, pickled: Path) -> None:
-    expected, made_of = torch.load(pickled, weights_only=True), sha256_of(pickled)
+    expected, made_of = torch.load(pickled, weights_only=True), file_sha256(pickled)
     assert [file.name for file in pending(store, detector)] == ["blazeface.pth"]
     [path] = convert_model(store, detector)
     found = load_file(path)
@@ -125,7 +126,7 @@ def test_a_full_disk_leaves_the_original(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(half, "write_tensors", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OutputError, match="No space left"):
         convert_model(store, detector)
     assert pickled.is_file()

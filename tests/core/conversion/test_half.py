@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from safetensors.torch import load_file, save_file
 
 from magicface_core.conversion.half import halve
 from magicface_core.errors import CheckpointError, ModelError, OutputError
-from magicface_core.network import streaming
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_failed_write_leaves_nothing(
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(streaming.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
         halve(source, tmp_path / "b.safetensors")
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]

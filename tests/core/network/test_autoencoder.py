@@ -20,7 +20,7 @@ from magicface_core.network.autoencoder import (
     to_current_keys,
 )
 from magicface_core.network.checkpoint import load_autoencoder
-from magicface_core.network.weights import write_tensors
+from magicface_core.network.streaming import write_tensors
 
 OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import weakref
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from magicface_core import MagicFace
 from magicface_core.errors import CheckpointError, OutputError
-from magicface_core.network import load_checkpoint, merge_checkpoint, streaming, weights
+from magicface_core.network import load_checkpoint, merge_checkpoint, weights
 from magicface_core.network.merged import MergedFile
 from magicface_core.network.tiny import write_tiny_checkpoint
 
@@ -238,7 +239,7 @@ def test_a_failed_write_leaves_nothing(
     def full(_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(streaming.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
         merge_checkpoint(tiny_checkpoint, tmp_path / "a.safetensors")
     assert not any(tmp_path.iterdir())

@@ -46,7 +46,7 @@ def test_round_trip(tmp_path: Path, golden_checkpoint: Checkpoint, dtype: torch.
     for part in ("denoising_unet", "ID_enc", "vae"):
         tensors = load_file(tmp_path / part / WEIGHTS)
         assert {t.dtype for t in tensors.values()} == {dtype}
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_names_and_shapes_are_the_released_ones(

@@ -199,11 +199,10 @@ def test_finished_shards_are_kept_and_damaged_ones_made_again(
 def test_full_disk_leaves_nothing_half_written(
     pair_shards: Path, vae: AutoencoderKL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(tensors: object, path: Path, metadata: object) -> None:
-        Path(path).write_bytes(b"half")
+    def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(latent_cache, "save_file", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(MagicFaceError, match=r"cannot be written: No space left .*make room"):
         cache_latents(pair_shards, vae, out=tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -17,7 +17,7 @@ import pyarrow.parquet as parquet
 import pytest
 from made_up_frames import FRAMES, made_up_video, write_video, write_videos
 from magicface_training.claim import FolderInUseError, claim_folder
-from magicface_training.shards.atomic import STAGING, staging_folder
+from magicface_training.folders import STAGING, staging_folder
 from magicface_training.shards.errors import ShardError
 from magicface_training.shards.frames_store import FrameStore
 from magicface_training.shards.manifest import read_manifest
@@ -199,7 +199,7 @@ def test_full_disk_leaves_older_shards_whole(
     prepare_inline(videos[:6], out)
     before = contents(out)
     with monkeypatch.context() as patch:
-        patch.setattr("magicface_training.shards.atomic.os.replace", full_after(count))
+        patch.setattr("magicface_core.files.os.replace", full_after(count))
         with pytest.raises((OutputError, ShardError), match="No space left"):
             prepare_inline(videos, out, replace(SETTINGS, seed=1))
     assert contents(out) == before
