@@ -99,6 +99,11 @@ def write_face_video(
     return tuple(shown)
 
 
+def rendered_face(identity: int, step: int, size: int) -> np.ndarray:
+    """[size,size,3] uint8, one of the pictures that `write_face_video` shows."""
+    return _rendered(identity, 0, step % POSES, size, None)[0]
+
+
 def write_scenery(path: Path, *, seconds: float = 1.0, frames_per_second: float = 8.0) -> None:
     """A video without a face: a moving gradient."""
     columns = np.linspace(0, 255, 96)

@@ -45,6 +45,7 @@ def made_up_frame(
         "face_width": 300.0,
         "sharpness": 50.0,
         "occlusion": 0.0,
+        "outside": 0.0,
     }
     ids = {"video_id": video_id, "identity_id": identity_id, "scene": scene, "track": 0}
     return FrameRecord(**{**ids, "frame": number, **standard, **values})

@@ -7,11 +7,17 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from magicface_core.perception.placing import (
+    BOX_WIDTH_PER_MESH_WIDTH,
+    OFFICIAL_FACE_FRACTION,
+    OFFICIAL_SIZE,
+)
+
 from .backdrop import backdrop_distances, cells_of
 from .frames_store import FrameStore
 from .pair_settings import PairSettings
 
-NUMBERS = ("scene", "time", "aus", "pose", "embedding")
+NUMBERS = ("scene", "time", "aus", "pose", "embedding", "face_width", "outside")
 COLUMNS = (*NUMBERS, "backdrop")
 
 
@@ -20,8 +26,9 @@ class IdentityFrames:
     """All frames of one identity, without pictures; row n of each array is one frame.
 
     video [N] number in `video_ids`; row [N] in that video's frame file; scene [N]; time [N]
-    seconds; aus [N,12]; pose [N,3] degrees; embedding [N,128]; colours [N,cells,3] and counts
-    [N,cells] of the backdrop.
+    seconds; aus [N,12]; pose [N,3] degrees; embedding [N,128]; face_width [N] pixels in the video;
+    outside [N] share of the crop outside the frame; colours [N,cells,3] and counts [N,cells] of the
+    backdrop.
     """
 
     identity_id: str
@@ -33,11 +40,19 @@ class IdentityFrames:
     aus: np.ndarray
     pose: np.ndarray
     embedding: np.ndarray
+    face_width: np.ndarray
+    outside: np.ndarray
     colours: np.ndarray
     counts: np.ndarray
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def weight(self) -> np.ndarray:
+        """How gladly each frame is taken: [N], below 1 where it was enlarged or cut off."""
+        weight: np.ndarray = (1 - self.outside) / enlargement(self.face_width)
+        return weight
 
     def thinned(self, most: int) -> IdentityFrames:
         """At most so many frames, evenly spread."""
@@ -67,6 +82,13 @@ class Candidates:
         return len(self.first)
 
 
+def enlargement(face_width: np.ndarray) -> np.ndarray:
+    """How many times the published crop of 512 pixels enlarges a face, at least 1: [N] of [N]."""
+    side = np.asarray(face_width) * (BOX_WIDTH_PER_MESH_WIDTH / OFFICIAL_FACE_FRACTION)
+    larger: np.ndarray = np.maximum(OFFICIAL_SIZE / side, 1.0)
+    return larger
+
+
 def load_identity(
     store: FrameStore, identity_id: str, video_ids: Sequence[str], most: int
 ) -> IdentityFrames:
@@ -90,12 +112,7 @@ def find_candidates(frames: IdentityFrames, settings: PairSettings) -> Candidate
     """The pairs that lie apart, differ in pose or background, and surely show one person."""
     distance = _distances(frames.embedding)
     turn = _largest_differences(frames.pose)
-    elsewhere = backdrop_distances(frames.colours, frames.counts) >= settings.background_apart
-    allowed = (
-        _apart(frames, settings.seconds_apart)
-        & ((turn >= settings.pose_apart) | elsewhere)
-        & (distance < settings.identity_distance)
-    )
+    allowed = np.logical_and.reduce(list(_rules(frames, distance, turn, settings).values()))
     first, second = np.nonzero(np.triu(allowed, 1))
     return Candidates(
         first,
@@ -104,6 +121,25 @@ def find_candidates(frames: IdentityFrames, settings: PairSettings) -> Candidate
         turn[first, second],
         distance[first, second],
     )
+
+
+def lost_pairs(frames: IdentityFrames, settings: PairSettings) -> dict[str, int]:
+    """How many pairs of frames each setting of `_rules` refuses; several may refuse one."""
+    distance, turn = _distances(frames.embedding), _largest_differences(frames.pose)
+    rules = _rules(frames, distance, turn, settings)
+    return {name: int(np.triu(~allowed, 1).sum()) for name, allowed in rules.items()}
+
+
+def _rules(
+    frames: IdentityFrames, distance: np.ndarray, turn: np.ndarray, settings: PairSettings
+) -> dict[str, np.ndarray]:
+    """Which pairs [N,N] bool the rule behind each setting allows."""
+    elsewhere = backdrop_distances(frames.colours, frames.counts) >= settings.background_apart
+    return {
+        "seconds_apart": _apart(frames, settings.seconds_apart),
+        "pose_apart": (turn >= settings.pose_apart) | elsewhere,
+        "identity_distance": distance < settings.identity_distance,
+    }
 
 
 def _apart(frames: IdentityFrames, seconds: float) -> np.ndarray:

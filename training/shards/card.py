@@ -218,6 +218,7 @@ def _page(manifest: Manifest, pairs: PairColumns, rejected: Mapping[str, int]) -
             "",
             "![Poses and people](poses.png)",
             "",
+            *_enlargement_lines(manifest),
             "## Rejected",
             "",
             "![Rejected](rejected.png)",
@@ -245,6 +246,22 @@ def _count_lines(manifest: Manifest) -> list[str]:
     return [
         f"{counts['videos']:,} videos, {counts['videos_with_frames']:,} with usable frames; "
         f"{counts['frames']:,} frames; {counts['candidates']:,} candidate pairs."
+    ]
+
+
+def _enlargement_lines(manifest: Manifest) -> list[str]:
+    """How far small faces were enlarged; none for shards that do not tell."""
+    counts = manifest.counts.get("enlarged")
+    if not counts:
+        return []
+    return [
+        "## Size of the faces",
+        "",
+        "The published crop is 512 pixels wide; smaller faces are enlarged to it, and drawn less "
+        "often. Frames in pairs by how many times they were enlarged:",
+        "",
+        *_table(("times", "frames"), counts.items()),
+        "",
     ]
 
 

@@ -21,7 +21,7 @@ from ..videos.records import FrameRecord, PreparedVideo, Rejection, Video, Video
 from .backdrop import backdrop
 from .schema import as_arrays, frame_schema, open_file, read_columns, write_rows
 
-FORMAT, VERSION = "magicface-frames", 1
+FORMAT, VERSION = "magicface-frames", 2
 ADVICE = "delete it and run the same command again: it will be made anew"
 
 

@@ -27,7 +27,8 @@ class Manifest:
 
     picture_size  side of the pictures in pixels
     splits        the shards of "train", "validation" and "test"
-    counts        videos, frames, candidates, pairs and identities by split, rejections by reason
+    counts        videos, frames, candidates, pairs and identities by split, rejections by reason,
+                  frames in pairs by their enlargement
     licences      under which the videos may be used; never empty
     consent       what the people shown agreed to
     versions      of the packages and backends that made the shards

@@ -34,7 +34,7 @@ class PairSettings:
     per_picture: int = 8
     frames_per_identity: int = 400
     seconds_apart: float = 2.0
-    pose_apart: float = 10.0
+    pose_apart: float = 5.0
     background_apart: float = 0.04
     identity_distance: float = 0.5
     large_change: float = 1.0

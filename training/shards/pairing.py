@@ -1,10 +1,10 @@
 """Which pairs of frames training sees.
 
 Candidates by the paper's rule (`candidates`) are drawn without repeats, the rare ones more often
-(`balancing`), with limits for each identity and each frame. A draw is by weight: the candidates
-with the smallest -log(u) / weight, u uniform (P. Efraimidis, P. Spirakis, "Weighted random sampling
-with a reservoir", 2006). Every unordered pair is used in both directions. One identity is in memory
-at a time.
+(`balancing`) and those of small or cut faces less often, with limits for each identity and each
+frame. A draw is by weight: the candidates with the smallest -log(u) / weight, u uniform
+(P. Efraimidis, P. Spirakis, "Weighted random sampling with a reservoir", 2006). Every unordered
+pair is used in both directions. One identity is in memory at a time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .balancing import Frequencies
-from .candidates import Candidates, IdentityFrames, find_candidates, load_identity
+from .candidates import Candidates, IdentityFrames, find_candidates, load_identity, lost_pairs
 from .frames_store import FrameStore
 from .pair_settings import PairSettings
 
@@ -81,7 +81,7 @@ def choose_pairs(
     small: list[_Drawn] = []
     for frames, candidates in _all_candidates(store, identities, settings):
         if len(candidates):
-            keys = _keys(frames.identity_id, frequencies, candidates, settings, seed)
+            keys = _keys(frames, frequencies, candidates, settings, seed)
             drawn = _Draw(frames, candidates, keys, settings)
             large += drawn.large
             small += drawn.small
@@ -90,25 +90,42 @@ def choose_pairs(
     return Choice(both, total)
 
 
+def count_lost_pairs(
+    store: FrameStore, identities: Mapping[str, Sequence[str]], settings: PairSettings
+) -> Counter[str]:
+    """How many pairs of one identity's frames each setting refuses (see `lost_pairs`)."""
+    lost: Counter[str] = Counter()
+    for frames in _all_frames(store, identities, settings):
+        lost.update(lost_pairs(frames, settings))
+    return lost
+
+
+def _all_frames(
+    store: FrameStore, identities: Mapping[str, Sequence[str]], settings: PairSettings
+) -> Iterator[IdentityFrames]:
+    for identity_id in sorted(identities):
+        videos = sorted(identities[identity_id])
+        yield load_identity(store, identity_id, videos, settings.frames_per_identity)
+
+
 def _all_candidates(
     store: FrameStore, identities: Mapping[str, Sequence[str]], settings: PairSettings
 ) -> Iterator[tuple[IdentityFrames, Candidates]]:
-    for identity_id in sorted(identities):
-        videos = sorted(identities[identity_id])
-        frames = load_identity(store, identity_id, videos, settings.frames_per_identity)
+    for frames in _all_frames(store, identities, settings):
         yield frames, find_candidates(frames, settings)
 
 
 def _keys(
-    identity_id: str,
+    frames: IdentityFrames,
     frequencies: Frequencies,
     candidates: Candidates,
     settings: PairSettings,
     seed: int,
 ) -> np.ndarray:
-    name = int.from_bytes(hashlib.sha256(identity_id.encode()).digest()[:8], "big")
+    name = int.from_bytes(hashlib.sha256(frames.identity_id.encode()).digest()[:8], "big")
     uniform = np.random.default_rng([seed, name]).random(len(candidates))
     weights = frequencies.weights(candidates, settings.rare_power)
+    weights *= frames.weight[candidates.first] * frames.weight[candidates.second]
     return -np.log1p(-uniform) / weights
 
 

@@ -21,18 +21,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 import magicface_core
 from magicface_core.files import UNFINISHED
 
 from ..claim import claim_folder
 from ..folders import STAGING, make_folder, replace_folder, staging_folder
-from ..videos.records import Video, VideoSettings
+from ..videos.records import LIMITS, Video, VideoSettings
+from .candidates import enlargement
 from .card import write_card
 from .errors import ShardError, require
 from .frames_store import FrameStore, VideoRecord
 from .manifest import FILE_NAME, Manifest, write_manifest
 from .pair_settings import PairSettings
-from .pairing import Choice, choose_pairs
+from .pairing import Choice, choose_pairs, count_lost_pairs
 from .rejections import Failure, write_rejected
 from .splitting import SPLITS, SplitSettings, split_identities
 from .tasks import TaskFunction, TaskOutcome, VideoTask, prepare_one
@@ -44,6 +47,9 @@ FRAMES, REJECTED = "frames", "rejected.parquet"
 LEFTOVERS = (f"{STAGING}*", UNFINISHED, f"{FRAMES}/{UNFINISHED}")  # of runs that were killed
 VERSIONED = ("av", "numpy", "pillow", "pyarrow", "torch")
 MEGABYTE = 1 << 20
+RAISED = frozenset({"maximum_yaw", "maximum_outside", "maximum_occlusion", "identity_distance"})
+ENLARGEMENTS = (1.0, 1.5, 2.0)
+MOST_ADVICE = 4  # limits that a message names
 Watch = Callable[[Iterator[TaskOutcome], int], Iterable[TaskOutcome]]
 
 
@@ -199,7 +205,7 @@ def _write_shards(
     identities = frames.of_identities()
     choice = choose_pairs(frames.store, identities, settings.pairs, settings.seed)
     if not choice.pairs:
-        raise ShardError(_no_pairs(frames, choice, rejected))
+        raise ShardError(_no_pairs(frames, choice, settings, rejected))
     paired = {pair.identity_id for pair in choice.pairs}
     split_of = split_identities(paired, settings.split, settings.seed)
     reader = PairReader(frames.store, frames.records)
@@ -233,14 +239,38 @@ def _move_into_place(staging: Path, out: Path, manifest: Manifest) -> None:
     write_manifest(out, manifest)
 
 
-def _no_pairs(frames: _Frames, choice: Choice, rejected: Mapping[str, int]) -> str:
+def _no_pairs(
+    frames: _Frames, choice: Choice, settings: PrepareSettings, rejected: Mapping[str, int]
+) -> str:
     found = sum(record.frames for record in frames.records.values())
     reasons = ", ".join(f"{count} x {reason}" for reason, count in rejected.items()) or "none"
     return (
         f"No pair can be made of {len(frames.records)} videos with {found} usable frames and "
         f"{choice.candidates} candidates (rejected: {reasons}). {REJECTED} has one row for each; "
         "a pair needs two moments of one person with another pose or background."
+        f"{_costliest_limits(frames, choice, settings, rejected)}"
     )
+
+
+def _costliest_limits(
+    frames: _Frames, choice: Choice, settings: PrepareSettings, rejected: Mapping[str, int]
+) -> str:
+    """The settings that refused most frames and pairs, and the way to relax each."""
+    of_frames = {name: rejected.get(reason, 0) for reason, name in LIMITS.items()}
+    identities, pairs = frames.of_identities(), settings.pairs
+    of_pairs = dict(count_lost_pairs(frames.store, identities, pairs))
+    if choice.candidates:
+        of_pairs = {"large_change": choice.candidates}
+    advice = [
+        f"{'raise' if name in RAISED else 'lower'} --{name.replace('_', '-')} "
+        f"(now {getattr(limits, name):g}, cost {count} {what})"
+        for limits, lost, what in (
+            (settings.video, of_frames, "frames"), (pairs, of_pairs, "pairs of frames")
+        )
+        for name, count in sorted(lost.items(), key=lambda item: -item[1])
+        if count
+    ]  # fmt: skip
+    return f" What cost most: {'; '.join(advice[:MOST_ADVICE])}." if advice else ""
 
 
 def _counts(
@@ -259,7 +289,22 @@ def _counts(
         "pairs": {split: sum(s.rows for s in shards) for split, shards in splits.items()},
         "identities": {split: names.count(split) for split in splits},
         "rejected": dict(rejected),
+        "enlarged": _enlarged(frames.store, choice),
     }
+
+
+def _enlarged(store: FrameStore, choice: Choice) -> dict[str, int]:
+    """Frames in pairs by how many times the published crop of 512 pixels enlarges their faces."""
+    rows: dict[str, set[int]] = {}
+    for frame in (frame for pair in choice.pairs for frame in (pair.source, pair.target)):
+        rows.setdefault(frame.video_id, set()).add(frame.row)
+    counts: Counter[int] = Counter()
+    for video_id, used in rows.items():
+        widths = np.asarray(store.columns(video_id, ["face_width"])["face_width"])
+        times = enlargement(widths[sorted(used)])
+        counts.update(np.digitize(times, ENLARGEMENTS, right=True).tolist())
+    names = (*(f"up to {edge:g}" for edge in ENLARGEMENTS), "more")
+    return {name: counts[number] for number, name in enumerate(names)}
 
 
 def _versions(frames: _Frames) -> dict[str, str]:

@@ -56,7 +56,7 @@ def frame_schema() -> pa.Schema:
             ("time", pa.float64()),
             *((name, pa.binary()) for name in FRAME_PICTURES),
             *((name, pa.list_(pa.float32(), length)) for name, length in vectors.items()),
-            *((name, pa.float32()) for name in ("face_width", "sharpness", "occlusion")),
+            *((name, pa.float32()) for name in ("face_width", "sharpness", "occlusion", "outside")),
             ("backdrop", pa.binary()),
         ]
     )

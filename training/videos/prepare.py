@@ -26,7 +26,7 @@ from magicface_core.pictures.images import to_tensor, to_uint8
 from magicface_core.pictures.resampling import WORKING_SIZE, reduce_to
 
 from .decode import DecodedFrame, OpenVideo, UnreadableVideoError, open_video
-from .quality import Measures, inside_frame, measure, unfit_in_crop, unfit_in_frame
+from .quality import Measures, measure, unfit_in_crop, unfit_in_frame
 from .records import FrameRecord, PreparedVideo, Rejection, Video, VideoSettings
 from .scenes import SceneCuts
 from .tracking import Tracker
@@ -170,7 +170,7 @@ class _Work:
             return reason
         pixels = crop.extract(picture, WORKING_SIZE)
         in_crop = face.mapped(crop, WORKING_SIZE)
-        measures = measure(pixels, in_crop, inside_frame(crop))
+        measures = measure(pixels, in_crop, crop)
         reason = unfit_in_crop(measures, self.settings)
         return reason or _Cropped(picture, face, crop, pixels, in_crop, measures)
 
@@ -206,6 +206,7 @@ class _Work:
             face_width=cropped.face.width,
             sharpness=measures.sharpness,
             occlusion=measures.occlusion,
+            outside=measures.outside,
         )
 
     def reject(self, scene: int, frame: int, time: float, reason: str) -> None:

@@ -1,7 +1,7 @@
 """What makes a face unfit for training, measured on the frame and on its crop.
 
-All measures are shares, degrees or grey levels of the crop at 512 pixels, so that limits mean the
-same for videos of every size.
+All measures are shares, degrees or grey levels of the crop, so that limits mean the same for videos
+of every size.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from magicface_core.framing.boxes import area, box_of, shared_area
 from magicface_core.perception import Face
 from magicface_core.perception.head_pose import head_pose
 from magicface_core.pictures.crop import Crop
+from magicface_core.pictures.resampling import reduce_to
 
-from .records import VideoSettings
+from .records import SMALLEST_PICTURE, VideoSettings
 
 LUMA = (0.299, 0.587, 0.114)
 SMALLEST_OTHER = 0.3  # of the face's width; smaller faces in its crop do not matter
@@ -54,13 +55,15 @@ class Measures:
     """What the gates look at, of one face.
 
     pose       yaw, pitch, roll in degrees, as `head_pose`
-    sharpness  as `sharpness`
+    sharpness  as `sharpness`, at the video's own resolution and at most the crop's
     occlusion  as `occlusion`
+    outside    share of the crop, 0..1, that lies outside the frame
     """
 
     pose: tuple[float, float, float]
     sharpness: float
     occlusion: float
+    outside: float = 0.0
 
 
 def unfit_in_frame(
@@ -80,7 +83,7 @@ def unfit_in_frame(
         return "turned away"
     if any(_in_the_way(other, face, crop) for other in faces if other is not face):
         return "several faces"
-    if 1 - float(inside_frame(crop).float().mean()) > settings.maximum_outside:
+    if outside_share(crop) > settings.maximum_outside:
         return "cut off"
     return None
 
@@ -94,21 +97,37 @@ def unfit_in_crop(measures: Measures, settings: VideoSettings) -> str | None:
     return None
 
 
-def measure(crop: Tensor, face: Face, inside: Tensor) -> Measures:
+def measure(pixels: Tensor, face: Face, crop: Crop) -> Measures:
     """Measures of a face in a crop.
 
+    A face that the crop enlarges is judged as sharp as the video shows it: size has a limit of its
+    own.
+
     Args:
-        crop: [1,3,512,512] float 0..1.
+        pixels: [1,3,512,512] float 0..1, the crop.
         face: in pixels of the crop.
-        inside: [1,1,s,s] bool of any size, where the crop lies inside the frame.
+        crop: in the frame.
     """
+    size = pixels.shape[-1]
     pose = head_pose(face.mesh)
     turned = (pose.yaw, pose.pitch, pose.roll)
-    return Measures(turned, sharpness(crop, face), occlusion(crop, face, inside))
+    own = max(SMALLEST_PICTURE, min(size, round(crop.side)))
+    as_shown = face.mapped(Crop((size / 2, size / 2), size, (size, size)), own)
+    return Measures(
+        turned,
+        sharpness(reduce_to(pixels, own), as_shown),
+        occlusion(pixels, face, inside_frame(crop)),
+        outside_share(crop),
+    )
+
+
+def outside_share(crop: Crop) -> float:
+    """Share of a crop, 0..1, that lies outside the frame."""
+    return 1 - float(inside_frame(crop).float().mean())
 
 
 def sharpness(crop: Tensor, face: Face) -> float:
-    """Variance of the Laplacian of the face's grey levels (0..255) in a crop [1,3,512,512].
+    """Variance of the Laplacian of the face's grey levels (0..255) in a crop [1,3,S,S].
 
     A face enlarged to the crop, out of focus or moving has little of it.
     """

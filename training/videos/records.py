@@ -29,6 +29,15 @@ REASONS: tuple[str, ...] = (
 frame; "other person": not the one whom most frames of the video show;
 "damaged": nothing can be decoded from here on; "failed video": see `PreparedVideo.failure`."""
 
+LIMITS: dict[str, str] = {
+    "face too small": "minimum_face",
+    "turned away": "maximum_yaw",
+    "cut off": "maximum_outside",
+    "blurred": "minimum_sharpness",
+    "occluded": "maximum_occlusion",
+}
+"""The setting that a reason comes from, where there is one."""
+
 SMALLEST_PICTURE = 64
 LARGEST_PICTURE = 512  # the library parses and draws at this size
 
@@ -57,12 +66,17 @@ class Video:
 class VideoSettings:
     """Everything that changes a frame record.
 
+    The defaults take what public sets of talking heads hold: a face 96 pixels wide is what a frame
+    of VoxCeleb shows (224 pixels, enlarged 2.4 times to 512), and faces of CelebV-HQ fill so much
+    of their 512 pixels that up to two fifths of the published crop lie outside. Pairs of such
+    frames are drawn less often than others (see `candidates.IdentityFrames.weight`).
+
     frames_per_second  frames looked at, by time, whatever the video's own rate
     picture_size       side in pixels of the crops
     minimum_face       least width in pixels of a face in the video
     maximum_yaw        degrees to either side
     maximum_outside    largest share of the crop outside the frame, 0..1; the crop is mirrored there
-    minimum_sharpness  least variance of the face's Laplacian (see `quality.sharpness`)
+    minimum_sharpness  least variance of the face's Laplacian (see `quality.measure`)
     maximum_occlusion  largest hidden share of a face, 0..1 (see `quality.occlusion`)
     region             what is blacked out of the background picture
     au_backend, parser backends by their names in `magicface_core.perception.backends`
@@ -74,9 +88,9 @@ class VideoSettings:
 
     frames_per_second: float = 2.0
     picture_size: int = 512
-    minimum_face: int = 256
+    minimum_face: int = 96
     maximum_yaw: float = 60.0
-    maximum_outside: float = 0.1
+    maximum_outside: float = 0.4
     minimum_sharpness: float = 12.0
     maximum_occlusion: float = 0.25
     region: Region = "face"
@@ -138,7 +152,7 @@ class FrameRecord:
                   degrees
     embedding     [128] identity, compared by Euclidean distance
     face_width    pixels in the video
-    sharpness, occlusion  see `quality`
+    sharpness, occlusion, outside  see `quality.Measures`
     """
 
     video_id: str
@@ -157,6 +171,7 @@ class FrameRecord:
     face_width: float
     sharpness: float
     occlusion: float
+    outside: float
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def test_page_names_licence_counts_and_pictures(prepared: Path) -> None:
     assert manifest.sha256 in page
     assert f"| train | 4 | {manifest.counts['pairs']['train']} | 1 |" in page
     assert "| blurred | 12 |" in page
+    assert f"| up to 1 | {manifest.counts['enlarged']['up to 1']} |" in page
 
 
 def test_card_drawn_again_is_the_same(prepared: Path, tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from made_up_frames import made_up_frame, png, write_video
 from magicface_training.shards.balancing import Frequencies
-from magicface_training.shards.candidates import Candidates, find_candidates, load_identity
+from magicface_training.shards.candidates import (
+    Candidates,
+    enlargement,
+    find_candidates,
+    load_identity,
+    lost_pairs,
+)
 from magicface_training.shards.errors import ShardError
 from magicface_training.shards.frames_store import FrameStore
 from magicface_training.shards.pair_settings import PairSettings
@@ -54,8 +60,8 @@ def still(number: int, video_id: str = "video", **values: Any) -> FrameRecord:
         ({**TURNED, "time": 1.9}, False),
         ({**TURNED, "time": 2.0}, True),
         ({**TURNED, "time": 0.0, "scene": 1}, True),
-        ({**TURNED, "pose": (9.0, 9.0, -9.0)}, False),
-        ({**TURNED, "pose": (0.0, 0.0, -11.0)}, True),
+        ({**TURNED, "pose": (4.0, 4.0, -4.0)}, False),
+        ({**TURNED, "pose": (0.0, 0.0, -6.0)}, True),
         ({"time": 5.0, "background": png(255 - ROOM)}, True),
         ({"time": 0.0, "background": png(255 - ROOM)}, False),
         ({**TURNED, "embedding": (0.05,) * 128}, False),  # distance 0.57
@@ -74,6 +80,41 @@ def test_other_video_counts_as_apart(tmp_path: Path) -> None:
     frames = load_identity(store, "person", ["first", "second"], 400)
     found = find_candidates(frames, PairSettings())
     assert (found.first.tolist(), found.second.tolist()) == ([0], [1])
+
+
+def test_lost_pairs_are_counted_by_setting(tmp_path: Path) -> None:
+    far = {"embedding": (0.05,) * 128}
+    frames = [still(0), still(1, time=1.0), still(2, **{**TURNED, **far})]
+    store = store_of(tmp_path, {"video": frames})
+    lost = lost_pairs(load_identity(store, "person", ["video"], 400), PairSettings())
+    assert lost == {"seconds_apart": 1, "pose_apart": 1, "identity_distance": 2}
+
+
+def test_enlargement_is_that_of_the_published_crop() -> None:
+    crop = 512 * 0.4583 / 1.025  # pixels of the mesh in a crop of 512
+    assert enlargement(np.array([crop / 2, crop, 2 * crop])) == pytest.approx([2, 1, 1], rel=1e-3)
+
+
+def test_enlarged_and_cut_faces_are_drawn_less_often(tmp_path: Path) -> None:
+    """Forty people with a sharp and a small or cut pair each; one pair of a person is wanted."""
+    smiling = {"aus": SMILE, "pose": (0.0, 0.0, 0.0)}
+    for worse in ({"face_width": 96.0}, {"outside": 0.4}):
+        videos = {}
+        for person in range(40):
+            name = f"person{person}"
+            frames = [
+                made_up_frame(name, name, n, **{**STILL, **TURNED, "time": 9.0 * n, **values})
+                for n, values in enumerate([{}, smiling, worse, {**worse, **smiling}])
+            ]
+            videos[name] = frames
+        folder = tmp_path / next(iter(worse))
+        folder.mkdir()
+        store = store_of(folder, videos)
+        identities = {name: [name] for name in videos}
+        settings = PairSettings(per_identity=2, small_share=0)
+        pairs = choose_pairs(store, identities, settings, seed=0).pairs
+        rows = [pair.source.row for pair in pairs]
+        assert sum(row < 2 for row in rows) > 1.3 * sum(row >= 2 for row in rows)
 
 
 def test_long_videos_are_thinned_evenly(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
-from made_up_frames import FRAMES, made_up_video, write_video, write_videos
+from made_up_frames import FRAMES, made_up_frame, made_up_video, png, write_video, write_videos
 from magicface_training.claim import FolderInUseError, claim_folder
 from magicface_training.folders import STAGING, staging_folder
 from magicface_training.shards.errors import ShardError
@@ -25,7 +25,7 @@ from magicface_training.shards.pair_settings import PairSettings
 from magicface_training.shards.prepare import PrepareSettings, prepare
 from magicface_training.shards.tasks import TaskOutcome, VideoTask
 from magicface_training.shards.verification import verify
-from magicface_training.videos.records import PreparedVideo, Video
+from magicface_training.videos.records import PreparedVideo, Rejection, Video
 from PIL import Image
 
 from magicface_core.errors import OutputError
@@ -78,6 +78,11 @@ def test_manifest_counts_what_is_there(prepared: Path) -> None:
     assert manifest.counts["videos"] == 12
     assert manifest.counts["frames"] == 12 * FRAMES
     assert manifest.counts["rejected"] == {"blurred": 12}
+    used = {(row["video_id"], row["time_target"]) for split in manifest.splits
+            for row in rows_of(prepared, split)}  # fmt: skip
+    assert manifest.counts["enlarged"] == {
+        "up to 1": len(used), "up to 1.5": 0, "up to 2": 0, "more": 0,
+    }  # fmt: skip
     assert manifest.licences == ("made up",)
     assert manifest.consent == "nobody is shown"
     assert {"magicface", "pyarrow", "torch", "estimator"} <= set(manifest.versions)
@@ -232,6 +237,61 @@ def test_folder_that_cannot_be_made_is_told_at_once(videos: list[Video], tmp_pat
     (tmp_path / "out").write_text("a file", encoding="utf-8")
     with pytest.raises(OutputError, match="cannot be written"):
         prepare_inline(videos, tmp_path / "out")
+
+
+def failing(frames: int, *rejected: str, **values: Any) -> Callable[[VideoTask], TaskOutcome]:
+    """A task that gives so many equal frames, and rejections for the reasons."""
+
+    def task_function(task: VideoTask) -> TaskOutcome:
+        video = task.video
+        black = png(np.zeros((16, 16, 3), np.uint8))
+        same = {"aus": (0.0,) * 12, "pose": (0.0,) * 3, "background": black, **values}
+        made = tuple(
+            made_up_frame(video.video_id, video.identity_id, n, **same) for n in range(frames)
+        )
+        rows = tuple(
+            Rejection(video.video_id, 0, 50 + n, 50.0 + n, reason)
+            for n, reason in enumerate(rejected)
+        )
+        FrameStore(task.folder).write(
+            PreparedVideo(video, video.video_id, made, rows), task.settings
+        )
+        return TaskOutcome(video.video_id)
+
+    return task_function
+
+
+@pytest.mark.parametrize(
+    ("function", "advice"),
+    [
+        (failing(0, "face too small", "cut off", "cut off", "no face"),
+         "raise --maximum-outside (now 0.4, cost 2 frames); "
+         "lower --minimum-face (now 96, cost 1 frames)."),
+        (failing(4, "blurred"),
+         "lower --minimum-sharpness (now 12, cost 1 frames); "
+         "lower --pose-apart (now 5, cost 6 pairs of frames); "
+         "lower --seconds-apart (now 2, cost 3 pairs of frames)."),
+        (failing(3, pose=(0.0,) * 3, scene=0, time=0.0), "lower --seconds-apart (now 2, cost 3"),
+    ],
+)  # fmt: skip
+def test_without_a_pair_the_costliest_limits_are_named(
+    function: Callable[[VideoTask], TaskOutcome], advice: str, tmp_path: Path
+) -> None:
+    videos = write_videos(tmp_path / "videos", identities=1)
+    with pytest.raises(ShardError, match="No pair") as caught:
+        prepare(videos, tmp_path / "out", SETTINGS, Inline(), function=function)
+    assert f"What cost most: {advice}" in str(caught.value)
+
+
+def test_pairs_without_a_change_name_the_change(tmp_path: Path) -> None:
+    videos = write_videos(tmp_path / "videos", identities=1, videos=2)
+
+    def task_function(task: VideoTask) -> TaskOutcome:
+        turned = float(task.video.video_id[-1]) * 20
+        return failing(1, pose=(turned, 0.0, 0.0))(task)
+
+    with pytest.raises(ShardError, match=r"lower --large-change \(now 1, cost 1 pairs of frames\)"):
+        prepare(videos, tmp_path / "out", SETTINGS, Inline(), function=task_function)
 
 
 def test_videos_without_a_pair_say_why(tmp_path: Path) -> None:

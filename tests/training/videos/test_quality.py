@@ -27,7 +27,7 @@ from magicface_core.perception.head_pose import head_pose
 from magicface_core.perception.placing import crop_for_face
 from magicface_core.pictures.crop import Crop
 from magicface_core.pictures.images import to_tensor
-from magicface_core.pictures.resampling import gaussian_blur
+from magicface_core.pictures.resampling import gaussian_blur, reduce_to
 
 SIZE = 192
 POSES = [(0.0, 0.0, 0.0), (35.0, 5.0, 0.0), (-35.0, 0.0, 8.0), (10.0, -12.0, -10.0)]
@@ -50,9 +50,9 @@ def face(frontal: Tensor, perception: Perception) -> Face:
     return perception.faces(frontal)[0]
 
 
-def cropped(image: Tensor, face: Face, crop: Crop | None = None) -> tuple[Tensor, Face, Tensor]:
+def cropped(image: Tensor, face: Face, crop: Crop | None = None) -> tuple[Tensor, Face, Crop]:
     crop = crop or crop_for_face(face, (image.shape[-1], image.shape[-2]))
-    return crop.extract(image, 512), face.mapped(crop, 512), inside_frame(crop)
+    return crop.extract(image, 512), face.mapped(crop, 512), crop
 
 
 @pytest.mark.parametrize("pose", POSES)
@@ -83,13 +83,26 @@ def test_what_hides_a_face_counts(frontal: Tensor, face: Face) -> None:
     x1, y1, x2, y2 = face.box.round().astype(int)
     covered[..., (y1 + y2) // 2 : y2 + 20, x1:x2] = torch.tensor([0.2, 0.3, 0.7]).view(3, 1, 1)
     limit = VideoSettings().maximum_occlusion
-    assert clear < limit < occlusion(*cropped(covered, face))
+    assert clear < limit < measure(*cropped(covered, face)).occlusion
 
 
 def test_what_lies_outside_the_frame_counts(frontal: Tensor, face: Face) -> None:
     height = int(face.mesh[:, 1].mean())
     cut = frontal[..., :height, :]
-    assert occlusion(*cropped(cut, face)) > 0.25
+    pixels, in_crop, crop = cropped(cut, face)
+    assert occlusion(pixels, in_crop, inside_frame(crop)) > 0.25
+    measures = measure(pixels, in_crop, crop)
+    assert measures.outside == pytest.approx(1 - inside_frame(crop).float().mean().item())
+    assert measures.outside > 0.25
+
+
+def test_an_enlarged_face_is_as_sharp_as_the_video_shows_it(frontal: Tensor, face: Face) -> None:
+    pixels, in_crop, crop = cropped(frontal, face)
+    assert crop.side < 256
+    own = round(crop.side)
+    expected = sharpness(reduce_to(pixels, own), face.mapped(crop, own))
+    assert measure(pixels, in_crop, crop).sharpness == pytest.approx(expected, rel=0.01)
+    assert expected > 3 * sharpness(pixels, in_crop)
 
 
 def test_inside_frame_marks_the_pixels_of_the_frame() -> None:
